@@ -1,0 +1,1 @@
+"""Kexue, Executed: the shared library of the book."""

@@ -1,0 +1,105 @@
+"""From the measurements of one claim, over the runs that made them, to one interval and one verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from kexue.claims.claim import PROFILES, Claim
+from kexue.claims.interval import bca, student, wilson
+
+VERDICTS = ("reproduced", "refuted", "inconclusive", "untested")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one run measured for one claim.
+
+    Args:
+        id: the claim's id.
+        values: one number per replicate (one alone for "exact" and "seeds").
+        error: numerical error of an exact value, in the claim's unit.
+        binary: whether the values are yes/no outcomes, so that their mean is a share.
+    """
+
+    id: str
+    values: tuple[float, ...]
+    error: float = 0.0
+    binary: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """The measurement as plain data, ready for JSON."""
+        return {**asdict(self), "values": list(self.values)}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Measurement:
+        """The measurement that `record` was made from."""
+        return cls(**{**record, "values": tuple(record["values"])})
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The replicates of one claim over all its runs: their mean, 95 % interval (None: too few) and number."""
+
+    values: tuple[float, ...]
+    mean: float | None
+    interval: tuple[float, float] | None
+    n: int
+
+
+def pool(claim: Claim, measurements: Sequence[Measurement]) -> Pooled:
+    """Pool the measurements of `claim`, one per run (seed), over its unit of replication.
+
+    exact: the hull of value ± error over the runs. seeds, draws: the replicates of all runs side by side.
+    examples: the mean over runs for each example first, for the same examples come back under every seed.
+
+    Raises:
+        ValueError: when runs disagree on the examples, or a measurement belongs to another claim.
+    """
+    for measurement in measurements:
+        if measurement.id != claim.id:
+            raise ValueError(f"measurements must be of claim {claim.id!r}, got one of {measurement.id!r}")
+    if not measurements:
+        return Pooled((), None, None, 0)
+    if claim.over == "exact":
+        values = np.array([m.values[0] for m in measurements])
+        errors = np.array([m.error for m in measurements])
+        hull = (float((values - errors).min()), float((values + errors).max()))
+        return Pooled(tuple(values.tolist()), float(values.mean()), hull, len(values))
+    if claim.over == "examples":
+        lengths = {len(m.values) for m in measurements}
+        if len(lengths) > 1:
+            raise ValueError(
+                f"values of claim {claim.id!r} must cover the same examples in every run, got {sorted(lengths)}"
+            )
+        values = np.mean([m.values for m in measurements], axis=0)
+        binary = measurements[0].binary and len(measurements) == 1
+    else:
+        values = np.array([v for m in measurements for v in m.values])
+        binary = all(m.binary for m in measurements)
+    interval = None
+    if binary:
+        interval = wilson(int(values.sum()), values.size)
+    elif values.size > 1:
+        interval = (bca if claim.interval == "bca" else student)(values.astype(np.float64))
+    return Pooled(tuple(values.tolist()), float(values.mean()), interval, values.size)
+
+
+def verdict_of(claim: Claim, pooled: Pooled, profile: str) -> str:
+    """The verdict: the interval all inside the expectation, all outside, or neither.
+
+    Returns:
+        "reproduced", "refuted", "inconclusive", or "untested" when nothing was measured or `profile` is below
+        the claim's scale.
+    """
+    if pooled.n == 0 or PROFILES.index(profile) < PROFILES.index(claim.scale):
+        return "untested"
+    if pooled.interval is None or not all(map(math.isfinite, pooled.interval)):
+        return "inconclusive"
+    if claim.expect.contains(*pooled.interval):
+        return "reproduced"
+    return "refuted" if claim.expect.excludes(*pooled.interval) else "inconclusive"
