@@ -62,9 +62,11 @@ def _show_inline_as(image_format: str) -> None:
     shell = get_ipython()
     if shell is None or not hasattr(shell, "kernel"):
         return
-    metadata = {"Date": None} if image_format == "svg" else {"Software": None}
     show_as: Callable[..., None] = backend_inline.set_matplotlib_formats
-    show_as(image_format, metadata=metadata, transparent=True, bbox_inches="tight")
+    if image_format == "svg":
+        show_as("svg", metadata={"Date": None}, bbox_inches="tight")
+    else:
+        show_as("png", metadata={"Software": None}, bbox_inches="tight", dpi=200)
 
 
 _STYLE: Final[dict[str, Any]] = {
