@@ -132,6 +132,22 @@ def row(claim: Claim, pooled: Pooled, profile: str) -> dict[str, Any]:
 _open: list[Ledger] = []  # the ledger of this process, if any: what makes "no claim after a measurement" hold
 
 
+def current() -> Ledger:
+    """The ledger of this process.
+
+    Raises:
+        ClaimError: when no claim has been declared yet.
+    """
+    if not _open:
+        raise ClaimError("no claims are declared yet; call declare(…) first")
+    return _open[0]
+
+
+def reset() -> None:
+    """Forget this process's ledger, as a restart of the kernel would."""
+    _open.clear()
+
+
 def declare(*claims: Claim, profile: str, seed: int) -> Ledger:
     """Declare the claims of a chapter, all of them, before the first measurement.
 

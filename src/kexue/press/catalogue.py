@@ -1,0 +1,298 @@
+"""Which chapters there are, and what each says of itself in its front matter."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kexue.claims import PROFILES, Claim, Ledger
+from kexue.press.root import PressError
+
+PARTS = {
+    "generative": "Generative models",
+    "language": "Language",
+    "optimisation": "Optimisation",
+    "regularisation": "Regularisation",
+    "architecture": "Architecture",
+}
+PARAMETERS = ("profile", "seed", "device")
+_CLAIMS_CELL_IMPORTS = {"kexue.claims", "math"}
+
+
+@dataclass(frozen=True)
+class CodeCell:
+    """A code cell of a chapter: its source, its tags, and the line of the `.md` its first line of code stands on."""
+
+    source: str
+    tags: tuple[str, ...]
+    line: int
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One chapter: a jupytext MyST file `book/<part>/<slug>.md` whose front matter has a `kexue` mapping.
+
+    Args:
+        root: the book's folder.
+        path: the chapter's file.
+    """
+
+    root: Path
+    path: Path
+
+    @property
+    def slug(self) -> str:
+        """The chapter's name: its file name without ending."""
+        return self.path.stem
+
+    @property
+    def part(self) -> str:
+        """The part of the book: the name of its folder."""
+        return self.path.parent.name
+
+    @property
+    def docname(self) -> str:
+        """The chapter as Sphinx names it, such as "book/language/leaderboard"."""
+        return self.path.relative_to(self.root).with_suffix("").as_posix()
+
+    @cached_property
+    def source(self) -> str:
+        """The text of the chapter."""
+        return self.path.read_text(encoding="utf-8")
+
+    @cached_property
+    def front_matter(self) -> dict[str, Any]:
+        """The `kexue` mapping of the front matter.
+
+        Raises:
+            PressError: when a field is missing or not what it should be.
+        """
+        matter = _front_matter(self.source).get("kexue")
+        if not isinstance(matter, dict):
+            raise PressError(f"{self.path}: the front matter must hold a mapping `kexue`")
+        for field in ("title", "title_zh", "article", "profiles"):
+            if field not in matter:
+                raise PressError(f"{self.path}: `kexue.{field}` is missing from the front matter")
+        unknown = set(matter["profiles"]) - set(PROFILES)
+        if unknown or not matter["profiles"]:
+            raise PressError(
+                f"{self.path}: `kexue.profiles` must map some of {', '.join(PROFILES)}; got {sorted(matter['profiles'])}"
+            )
+        for profile, settings in matter["profiles"].items():
+            seeds = (settings or {}).get("seeds")
+            if not isinstance(seeds, int) or seeds < 1:
+                raise PressError(f"{self.path}: `kexue.profiles.{profile}.seeds` must be an integer ≥ 1, got {seeds!r}")
+        return matter
+
+    @property
+    def title(self) -> str:
+        """The short English title."""
+        return str(self.front_matter["title"])
+
+    @property
+    def title_zh(self) -> str:
+        """The short Chinese title."""
+        return str(self.front_matter["title_zh"])
+
+    @property
+    def article(self) -> dict[str, Any]:
+        """The article: title, date, url."""
+        return dict(self.front_matter["article"])
+
+    @property
+    def papers(self) -> list[dict[str, Any]]:
+        """The papers behind the article."""
+        paper = self.front_matter.get("paper") or []
+        return [paper] if isinstance(paper, dict) else list(paper)
+
+    @property
+    def summary(self) -> str:
+        """One sentence for the chapter's card."""
+        return str(self.front_matter.get("summary", ""))
+
+    @property
+    def key_figure(self) -> str | None:
+        """The label of the figure that carries the result."""
+        return self.front_matter.get("key_figure")
+
+    @property
+    def profiles(self) -> dict[str, dict[str, Any]]:
+        """The settings of each profile the chapter has; `seeds` is how many replicates it takes."""
+        return {name: self.front_matter["profiles"][name] for name in PROFILES if name in self.front_matter["profiles"]}
+
+    @property
+    def data(self) -> list[str]:
+        """The registered data sets the chapter reads."""
+        return list(self.front_matter.get("data") or [])
+
+    def limit(self, which: str, profile: str) -> float:
+        """The time limit in seconds of a "cell" or of the whole "chapter"; a profile may have its own."""
+        default = {"cell": 600.0, "chapter": 3600.0}[which]
+        limits = {**(self.front_matter.get("limits") or {}), **(self.profiles[profile].get("limits") or {})}
+        return float(limits.get(which, default))
+
+    def seeds(self, profile: str) -> int:
+        """How many replicates `profile` takes.
+
+        Raises:
+            PressError: when the chapter has no such profile.
+        """
+        if profile not in self.profiles:
+            raise PressError(f"chapter {self.slug!r} has no profile {profile!r}; it has {', '.join(self.profiles)}")
+        return int(self.profiles[profile]["seeds"])
+
+    @cached_property
+    def notebook(self) -> Any:
+        """The chapter as a notebook (nbformat), by jupytext."""
+        import jupytext
+
+        return jupytext.reads(self.source, fmt="md:myst")
+
+    @cached_property
+    def code_cells(self) -> tuple[CodeCell, ...]:
+        """The code cells in order."""
+        cells = [cell for cell in self.notebook.cells if cell.cell_type == "code"]
+        lines = _code_lines(self.source, [cell.source for cell in cells])
+        return tuple(
+            CodeCell(cell.source, tuple(cell.metadata.get("tags", ())), line)
+            for cell, line in zip(cells, lines, strict=True)
+        )
+
+    @cached_property
+    def claims(self) -> tuple[Claim, ...]:
+        """The claims as declared, read without running the chapter: the cell tagged `claims` stands alone.
+
+        Raises:
+            PressError: when there is not exactly one such cell, or it does more than declare.
+        """
+        cells = [cell for cell in self.code_cells if "claims" in cell.tags]
+        if len(cells) != 1:
+            raise PressError(f"{self.path}: exactly one cell must be tagged `claims`, found {len(cells)}")
+        tree = ast.parse(cells[0].source)
+        imported = set(_imported(tree))
+        if not imported <= _CLAIMS_CELL_IMPORTS:
+            raise PressError(
+                f"{self.path}:{cells[0].line}: the claims cell may import only {sorted(_CLAIMS_CELL_IMPORTS)}, "
+                f"got {sorted(imported - _CLAIMS_CELL_IMPORTS)}"
+            )
+        scope: dict[str, Any] = {name: value for name, value in zip(PARAMETERS, ("quick", 0, "cpu"), strict=True)}
+        try:
+            exec(compile(tree, str(self.path), "exec"), scope)
+        except Exception as error:
+            raise PressError(f"{self.path}:{cells[0].line}: the claims cell fails on its own: {error}") from error
+        ledgers = [value for value in scope.values() if isinstance(value, Ledger)]
+        if len(ledgers) != 1:
+            raise PressError(f"{self.path}:{cells[0].line}: the claims cell must bind one ledger, `claims = declare(…)`")
+        return tuple(ledgers[0].claims.values())
+
+    def imports(self) -> set[str]:
+        """The dotted names of everything of this library that the chapter's cells import."""
+        names: set[str] = set()
+        for cell in self.code_cells:
+            names.update(name for name in _imported(parse(cell.source)) if name.split(".")[0] == "kexue")
+        return names
+
+    def check_parameters(self) -> None:
+        """Check that the parameters cell declares what a run passes in.
+
+        Raises:
+            PressError: a parameter would be unknown (papermill only warns, and the default would run instead).
+        """
+        declared: set[str] = set()
+        for cell in self.code_cells:
+            if "parameters" in cell.tags:
+                declared.update(
+                    target.id
+                    for node in parse(cell.source).body
+                    if isinstance(node, ast.Assign)
+                    for target in node.targets
+                    if isinstance(target, ast.Name)
+                )
+        missing = [name for name in PARAMETERS if name not in declared]
+        if missing:
+            raise PressError(
+                f"{self.path}: unknown parameter {', '.join(missing)}: the cell tagged `parameters` must declare "
+                f"{', '.join(PARAMETERS)}"
+            )
+
+
+def parse(source: str) -> ast.Module:
+    """The syntax tree of a code cell; IPython's magics are translated first where plain Python does not parse."""
+    try:
+        return ast.parse(source)
+    except SyntaxError:
+        from IPython.core.inputtransformer2 import TransformerManager
+
+        return ast.parse(TransformerManager().transform_cell(source))  # type: ignore[no-untyped-call]
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
+    """Every dotted name an import statement anywhere in the tree may load, submodules included."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module
+            if node.module.split(".")[0] == "kexue" and node.module != "kexue.claims":
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _front_matter(source: str) -> dict[str, Any]:
+    match = re.match(r"---\n(.*?)\n---\n", source, re.DOTALL)
+    matter = yaml.safe_load(match.group(1)) if match else None
+    return matter if isinstance(matter, dict) else {}
+
+
+def _code_lines(text: str, sources: list[str]) -> list[int]:
+    """The 1-based line of the file where each code cell's code begins: cells come in order, so a search suffices."""
+    lines = text.split("\n")
+    found = []
+    position = 0
+    for source in sources:
+        wanted = source.split("\n")
+        while position < len(lines) and lines[position : position + len(wanted)] != wanted:
+            position += 1
+        found.append(position + 1)
+        position += len(wanted)
+    return found
+
+
+def catalogue(root: Path) -> tuple[Chapter, ...]:
+    """The chapters in the order of `_toc.yml`; chapters it does not list come last, in order of path."""
+    toc = (root / "_toc.yml").read_text(encoding="utf-8")
+    listed = re.findall(r"file:\s*(\S+)", toc)
+    chapters = [
+        Chapter(root, path)
+        for path in sorted((root / "book").glob("*/*.md"))
+        if "kexue" in _front_matter(path.read_text(encoding="utf-8"))
+    ]
+    order = {docname: position for position, docname in enumerate(listed)}
+    seen: dict[str, Path] = {}
+    for chapter in chapters:
+        if chapter.slug in seen:
+            raise PressError(f"two chapters are named {chapter.slug!r}: {seen[chapter.slug]} and {chapter.path}")
+        seen[chapter.slug] = chapter.path
+    return tuple(sorted(chapters, key=lambda c: (order.get(c.docname, len(order)), c.docname)))
+
+
+def select(root: Path, slugs: list[str] | None) -> tuple[Chapter, ...]:
+    """The chapters named, or all.
+
+    Raises:
+        PressError: for a name that is no chapter; the message lists the chapters.
+    """
+    chapters = catalogue(root)
+    if not slugs:
+        return chapters
+    known = {chapter.slug: chapter for chapter in chapters}
+    unknown = [slug for slug in slugs if slug not in known]
+    if unknown:
+        raise PressError(f"no chapter {', '.join(map(repr, unknown))}; the chapters are {', '.join(known) or '(none)'}")
+    return tuple(known[slug] for slug in slugs)

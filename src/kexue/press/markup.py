@@ -1,0 +1,219 @@
+"""The HTML of verdicts and claims: chips, the box at a measurement, tables, bars. Plain strings, no Sphinx."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from kexue.claims import VERDICTS
+from kexue.claims.display import measured
+from kexue.press.picture import interval_picture, mark
+
+Row = Mapping[str, Any]
+Place = Callable[[str], str]
+
+IN_CHINESE = {"reproduced": "复现", "refuted": "不成立", "inconclusive": "未定", "untested": "未测"}
+
+
+def chip(verdict: str, *, href: str = "", hint: str = "") -> str:
+    """A verdict as a small badge: its mark, its word, and the word in Chinese."""
+    tag, target = ("a", f' href="{escape(href)}"') if href else ("span", "")
+    title = f' title="{escape(hint)}"' if hint else ""
+    return (
+        f'<{tag}{target} class="kx-chip kx-{verdict}"{title}>{mark(verdict)}<span>{verdict}</span>'
+        f"{chinese(IN_CHINESE[verdict])}</{tag}>"
+    )
+
+
+def chinese(text: str, tag: str = "span") -> str:
+    """Chinese text, marked as such for fonts, voices and search."""
+    return f'<{tag} lang="zh-CN" class="kx-zh">{escape(text)}</{tag}>' if text else ""
+
+
+def measurement(row: Row) -> str:
+    """What is shown where a claim is measured: verdict, statement, interval against expectation, source."""
+    return (
+        f'<div class="kx-measurement kx-{row["verdict"]}" id="claim-{row["id"]}" role="group" '
+        f'aria-label="Claim {row["id"]}: {row["verdict"]}">'
+        f'<div class="kx-head">{chip(row["verdict"])}'
+        f'<a class="kx-id" href="#claim-{row["id"]}">{row["id"]}</a></div>'
+        f"{_statement(row, 'p')}"
+        f'<div class="kx-evidence">{interval_picture(dict(row))}<dl>'
+        f"{_fact('Expected', _expected(row))}{_fact('Measured', _measured(row))}"
+        f"{_fact('Source', escape(row['source']))}</dl></div></div>"
+    )
+
+
+def declared(rows: Sequence[Row]) -> str:
+    """The claims as they were declared, before anything was measured."""
+    body = (
+        (
+            ("Claim", _statement(row) + f'<div class="kx-id">{row["id"]}</div>'),
+            ("Expected", _expected(row)),
+            ("Kind", f"{escape(row['kind'])}, over {escape(row['over'])}, from {escape(row['scale'])} scale"),
+            ("Source", escape(row["source"])),
+        )
+        for row in rows
+    )
+    return table("Claims, declared before the first measurement", body)
+
+
+def verdict_table(rows: Sequence[Row], frozen: Mapping[str, Row], *, profile: str, older_code: bool, place: Place) -> str:
+    """All claims of a chapter: verdict, statement, expectation, what was measured, and the frozen full-scale numbers.
+
+    Args:
+        rows: the ledger rows of the profile shown.
+        frozen: the rows frozen at full scale, by claim.
+        profile: the profile shown.
+        older_code: whether the frozen numbers were measured with older code.
+        place: the address of a claim's measurement, or "" if it has none.
+    """
+
+    def cells(row: Row) -> Iterable[tuple[str, str]]:
+        yield "Verdict", chip(row["verdict"])
+        yield "Claim", _linked(row, place)
+        yield "Expected", _expected(row)
+        yield f"Measured, {profile}", interval_picture(dict(row)) + _measured(row)
+        if frozen:
+            yield "Measured, full scale", _frozen(frozen.get(row["id"]), older_code)
+
+    return table("Verdicts of this chapter", (tuple(cells(row)) for row in rows))
+
+
+def scoreboard(chapters: Sequence[Mapping[str, Any]], address: Callable[[str, str], str]) -> str:
+    """Every claim of the book in one table; complete without JavaScript.
+
+    Args:
+        chapters: the chapters' data, each with its `claims`.
+        address: from chapter and claim id to the place on the page where it is measured ("" as id: the chapter).
+    """
+
+    def cells(chapter: Mapping[str, Any], row: Row) -> Iterable[tuple[str, str]]:
+        yield "Verdict", chip(row["verdict"])
+        yield "Claim", _linked(row, lambda claim: address(chapter["slug"], claim))
+        yield "Chapter", f'<a href="{escape(address(chapter["slug"], ""))}">{escape(chapter["title"])}</a>'
+        yield "Expected", _expected(row)
+        yield "Measured", _measured(row)
+        yield "Kind", escape(row["kind"])
+        yield "Scale", escape(row["profile"] or row["scale"])
+
+    pairs = [(chapter, row) for chapter in chapters for row in chapter["claims"]]
+    attributes = (
+        f'data-verdict="{row["verdict"]}" data-chapter="{escape(chapter["title"])}" data-kind="{escape(row["kind"])}"'
+        for chapter, row in pairs
+    )
+    body = (tuple(cells(chapter, row)) for chapter, row in pairs)
+    return table("Every claim of the book", body, attributes=attributes, classes="kx-scoreboard")
+
+
+def tally(rows: Sequence[Row], *, href: str = "") -> str:
+    """How many claims there are of each verdict."""
+    counts = count(rows)
+    tiles = "".join(
+        f'<li class="kx-{verdict}"><b>{counts[verdict]}</b>{chip(verdict)}</li>' for verdict in VERDICTS
+    )
+    total = f"{len(rows)} claim{'' if len(rows) == 1 else 's'} asserted and put to the test"
+    link = f'<a href="{escape(href)}">{total}</a>' if href else total
+    return f'<div class="kx-tally"><ul>{tiles}</ul><p>{link}</p></div>'
+
+
+def key() -> str:
+    """The four verdicts with what an interval must look like for each."""
+    base = {"expect": "≥ 2", "expect_low": 2.0, "expect_high": None, "unit": "1", "over": "seeds", "n": 5}
+    examples = (
+        ("reproduced", 2.9, [2.4, 3.4], "The whole 95 % interval lies inside the expected values."),
+        ("refuted", 1.1, [0.8, 1.4], "The whole interval lies outside."),
+        ("inconclusive", 2.2, [1.5, 2.9], "The interval reaches over the edge: more replicates are needed."),
+        ("untested", None, None, "Not run at the scale the claim needs."),
+    )
+    items = "".join(
+        f"<li>{chip(verdict)}{_example({**base, 'verdict': verdict, 'mean': mean, 'interval': interval})}<p>{text}</p></li>"
+        for verdict, mean, interval, text in examples
+    )
+    return f'<ul class="kx-key">{items}</ul>'
+
+
+def _example(row: dict[str, Any]) -> str:
+    return interval_picture(row) or '<svg class="kx-picture" viewBox="0 0 240 36" aria-hidden="true"></svg>'
+
+
+def bar(rows: Sequence[Row]) -> str:
+    """A chapter's verdicts as one bar, and in words below it."""
+    counts = {verdict: number for verdict, number in count(rows).items() if number}
+    parts = "".join(f'<i class="kx-{verdict}" style="flex:{number}"></i>' for verdict, number in counts.items())
+    words = "".join(
+        f'<li class="kx-{verdict}">{mark(verdict)} {number} {verdict}</li>' for verdict, number in counts.items()
+    )
+    return f'<div class="kx-bar" aria-hidden="true">{parts}</div><ul class="kx-counts">{words}</ul>'
+
+
+def count(rows: Sequence[Row]) -> dict[str, int]:
+    """The number of rows of each verdict, in the house order."""
+    return {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in VERDICTS}
+
+
+def table(
+    caption: str,
+    rows: Iterable[Sequence[tuple[str, str]]],
+    *,
+    attributes: Iterable[str] | None = None,
+    classes: str = "",
+) -> str:
+    """A table that scrolls within itself and becomes a stack of cards on a phone.
+
+    The roles are spelled out because a table laid out as blocks loses them in some browsers.
+
+    Args:
+        caption: what the table holds; also its accessible name.
+        rows: rows of (column heading, HTML); every row has the same headings.
+        attributes: further attributes of each `<tr>`.
+        classes: further classes of the `<table>`.
+    """
+    listed = [list(row) for row in rows]
+    if not listed:
+        return f'<p class="kx-none">{escape(caption)}: none yet.</p>'
+    extra = list(attributes) if attributes is not None else [""] * len(listed)
+    head = "".join(f'<th role="columnheader" scope="col">{escape(name)}</th>' for name, _ in listed[0])
+    body = "".join(
+        f'<tr role="row" {more}>'
+        + "".join(f'<td role="cell" data-label="{escape(name)}"><div>{html}</div></td>' for name, html in row)
+        + "</tr>"
+        for row, more in zip(listed, extra, strict=True)
+    )
+    return (
+        f'<div class="kx-scroll" role="region" tabindex="0" aria-label="{escape(caption)}">'
+        f'<table class="kx-table {classes}" role="table" aria-label="{escape(caption)}">'
+        f'<thead role="rowgroup"><tr role="row">{head}</tr></thead><tbody role="rowgroup">{body}</tbody></table></div>'
+    )
+
+
+def _statement(row: Row, tag: str = "div") -> str:
+    zh = chinese(row["statement_zh"], tag)
+    return f'<{tag} class="kx-statement">{escape(row["statement"])}</{tag}>{zh}'
+
+
+def _linked(row: Row, place: Place) -> str:
+    href = place(row["id"])
+    name = f'<a class="kx-id" href="{escape(href)}">{row["id"]}</a>' if href else f'<span class="kx-id">{row["id"]}</span>'
+    return f'{_statement(row)}<div class="kx-origin">{name} · {escape(row["source"])}</div>'
+
+
+def _expected(row: Row) -> str:
+    return f'{escape(row["quantity"])} <b class="kx-number">{escape(row["expect"])}</b>'
+
+
+def _measured(row: Row) -> str:
+    old = ' <em class="kx-old">measured with older code</em>' if row.get("stale") else ""
+    return f'<span class="kx-number">{escape(measured(dict(row)))}</span>{old}'
+
+
+def _frozen(row: Row | None, older_code: bool) -> str:
+    if row is None:
+        return "not frozen"
+    old = ' <em class="kx-old">measured with older code</em>' if older_code else ""
+    return f'{chip(row["verdict"])}<div class="kx-number">{escape(measured(dict(row)))}</div>{old}'
+
+
+def _fact(name: str, html: str) -> str:
+    return f"<dt>{name}</dt><dd>{html}</dd>"

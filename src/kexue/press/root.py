@@ -1,0 +1,28 @@
+"""Where the book and its stored runs lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class PressError(RuntimeError):
+    """Something the press cannot do; the message names what came and what is wanted."""
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The book's folder: the nearest one at or above `start` (default: here) with `_toc.yml` and `book/`.
+
+    Raises:
+        PressError: when there is none.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "_toc.yml").is_file() and (folder / "book").is_dir():
+            return folder
+    raise PressError(f"no book at or above {here}: a book has _toc.yml and book/; run kexue inside a clone of it")
+
+
+def store_folder(root: Path) -> Path:
+    """Where runs are kept: `KEXUE_STORE`, or `.kexue/` in the book's folder."""
+    return Path(os.environ.get("KEXUE_STORE") or root / ".kexue").resolve()

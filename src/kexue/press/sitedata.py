@@ -1,0 +1,71 @@
+"""What the site's pages show, as plain data: all of it is known before anything is rendered."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from kexue.press.excerpt import excerpt
+
+if TYPE_CHECKING:
+    from kexue.press.edition import ChapterEdition, Edition
+
+_LIBRARY = re.compile(r"^[`:]{3,}\{library\}\s+(\S+)", re.MULTILINE)
+_NAMED_CLAIM = re.compile(r"\{(?:verdict|measured)\}`([^`]+)`")
+
+
+def site_data(edition: Edition) -> dict[str, Any]:
+    """Everything the roles and directives need, ready for JSON; no path of this machine is in it."""
+    asked = sorted({name for chapter in edition.chapters for text in _texts(chapter) for name in _LIBRARY.findall(text)})
+    library = {name: found for name in asked if (found := excerpt(edition.root, name)) is not None}
+    return {
+        "chapters": [_chapter(chapter) for chapter in edition.chapters],
+        "library": {name: asdict(found) for name, found in library.items()},
+    }
+
+
+def mistakes(edition: Edition, data: dict[str, Any]) -> tuple[str, ...]:
+    """Names in the chapters' texts that stand for nothing, and what is not as it should be with the runs."""
+    found: list[str] = []
+    for chapter in edition.chapters:
+        slug, source = chapter.chapter.slug, chapter.chapter.source
+        if chapter.state != "fresh":
+            found.append(f"{slug} is {chapter.state}" + "".join(f"; {reason}" for reason in chapter.reasons))
+        found += [f"{slug}: {difference}" for difference in chapter.differences]
+        known = {row["id"] for row in chapter.claims}
+        unknown = sorted(set(_NAMED_CLAIM.findall(source)) - known)
+        found += [f"{slug}: the text names the claim {name!r}, which the chapter does not declare" for name in unknown]
+        missing = sorted(set(_LIBRARY.findall(source)) - set(data["library"]))
+        found += [f"{slug}: the text shows {name}, which is not in src/" for name in missing]
+    return tuple(found)
+
+
+def _texts(chapter: ChapterEdition) -> list[str]:
+    """The current text, and that of the stored run: either may end up on the page."""
+    cells = chapter.notebook.cells if chapter.notebook is not None else []
+    return [chapter.chapter.source, *(cell.source for cell in cells if cell.cell_type == "markdown")]
+
+
+def _chapter(edition: ChapterEdition) -> dict[str, Any]:
+    chapter = edition.chapter
+    return {
+        "slug": chapter.slug,
+        "part": chapter.part,
+        "docname": chapter.docname,
+        "title": chapter.title,
+        "title_zh": chapter.title_zh,
+        "article": {name: str(value) for name, value in chapter.article.items()},
+        "papers": [{name: str(value) for name, value in paper.items()} for paper in chapter.papers],
+        "summary": chapter.summary,
+        "profiles": list(chapter.profiles),
+        "data": list(chapter.data),
+        "profile": edition.profile,
+        "state": edition.state,
+        "reasons": list(edition.reasons),
+        "differences": list(edition.differences),
+        "runs": list(edition.runs),
+        "seeds_wanted": edition.seeds_wanted,
+        "claims": list(edition.claims),
+        "frozen": edition.frozen or {},
+    }

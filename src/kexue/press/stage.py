@@ -1,0 +1,239 @@
+"""The staging tree: the book as Sphinx reads it, made of the current text and the stored outputs.
+
+Every chapter becomes one notebook: the cells of its `.md` as it stands, with the outputs of the stored run. Where the
+library shows a claim or a verdict, the staged notebook holds a directive of `kexue.press.pages`, so that the page shows
+what all replicates together say and not what the first one said.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jupytext
+import nbformat
+import yaml
+
+from kexue.claims.display import CLAIMS_MIME, MEASUREMENT_MIME, VERDICTS_MIME
+from kexue.press.catalogue import parse
+
+if TYPE_CHECKING:
+    from kexue.press.edition import ChapterEdition, Edition
+
+MIMES = ("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/markdown", "text/plain")
+IMAGES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
+_LEFT_OUT = {"injected-parameters", "papermill-error-cell-tag"}
+_GLUE_ROLE = re.compile(r"\{glue:[a-z]+\}`([^`:]+)(:[^`]*)?`")
+_BLANK = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 120" width="640" height="120">'
+    '<rect x="1" y="1" width="638" height="118" rx="8" fill="none" stroke="#7a7a7a" stroke-dasharray="6 5"/>'
+    '<text x="320" y="66" text-anchor="middle" font-family="sans-serif" font-size="18" fill="#7a7a7a">'
+    "not drawn yet: this chapter has no stored run</text></svg>"
+)
+
+
+def stage(edition: Edition, data: dict[str, Any], folder: Path) -> tuple[str, ...]:
+    """Write the staging tree.
+
+    Args:
+        edition: what to publish.
+        data: what the pages show, from `kexue.press.sitedata`; completed here with what only staging knows.
+        folder: an empty folder to write into.
+
+    Returns:
+        What is wrong with the chapters' pages, as sentences.
+    """
+    chapters = {chapter.chapter.path.resolve() for chapter in edition.chapters}
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "*.ipynb")
+
+    def left_out(directory: str, names: list[str]) -> set[str]:
+        here = Path(directory).resolve()
+        return ignored(directory, names) | {name for name in names if here / name in chapters}
+
+    shutil.copytree(edition.root / "book", folder / "book", ignore=left_out)
+    shutil.copyfile(edition.root / "_config.yml", folder / "_config.yml")
+    problems = list(_write_toc(edition, folder))
+    for chapter, shown in zip(edition.chapters, data["chapters"], strict=True):
+        page = _Page(chapter, shown["state"])
+        target = folder / f"{chapter.chapter.docname}.ipynb"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(nbformat.writes(page.notebook), encoding="utf-8")
+        shown["measured_at"] = page.measured
+        shown["thumbnail"] = page.write_thumbnail(folder / "book" / "_static" / "figures")
+        problems += page.problems
+    (folder / "_kexue").mkdir()
+    (folder / "_kexue" / "site.json").write_text(json.dumps(data, ensure_ascii=False, sort_keys=True), encoding="utf-8")
+    return tuple(problems)
+
+
+def _write_toc(edition: Edition, folder: Path) -> Iterator[str]:
+    """The table of contents without what does not exist: a part may be empty, a chapter may not be written yet."""
+    toc = yaml.safe_load((edition.root / "_toc.yml").read_text(encoding="utf-8"))
+    there = {chapter.chapter.docname for chapter in edition.chapters}
+    listed = {toc["root"]}
+    for part in toc.get("parts", ()):
+        kept = []
+        for entry in part.get("chapters") or ():
+            name = entry["file"].removesuffix(".md")
+            listed.add(name)
+            if name in there or (folder / f"{name}.md").is_file():
+                kept.append(entry)
+            else:
+                yield f"_toc.yml lists {name}, which is no page; it is left out"
+        part["chapters"] = kept
+    toc["parts"] = [part for part in toc.get("parts", ()) if part["chapters"]]
+    yield from (f"{name} is not listed in _toc.yml and has no page" for name in sorted(there - listed))
+    (folder / "_toc.yml").write_text(yaml.safe_dump(toc, allow_unicode=True, sort_keys=False), encoding="utf-8")
+
+
+class _Page:
+    """One chapter's staged notebook, and what was found out while making it."""
+
+    def __init__(self, edition: ChapterEdition, state: str) -> None:
+        self.edition = edition
+        self.slug = edition.chapter.slug
+        self.problems: list[str] = []
+        self.measured: list[str] = []
+        self.thumbnail: tuple[str, bytes] | None = None
+        current = jupytext.reads(edition.chapter.source, fmt="md:myst")
+        cells, run = list(current.cells), _cells_of_run(edition)
+        outputs = [cell.outputs for cell in run if cell.cell_type == "code"]
+        if run and not _same_code(cells, run, trusted=state == "fresh"):
+            cells = run
+        self._glued = {
+            output.metadata["scrapbook"]["name"]
+            for of_cell in outputs
+            for output in of_cell
+            if "scrapbook" in output.get("metadata", {})
+        }
+        self._tabled = any("{verdict-table}" in cell.source for cell in cells if cell.cell_type == "markdown")
+        waiting = iter(outputs)
+        staged: list[Any] = []
+        for cell in cells:
+            if cell.cell_type == "code":
+                staged += self._code(cell, next(waiting, []))
+            else:
+                staged.append(nbformat.v4.new_markdown_cell(self._prose(cell.source)))
+        for index, cell in enumerate(staged):
+            cell["id"] = hashlib.sha256(f"{index}\n{cell.source}".encode()).hexdigest()[:12]
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        metadata = {"kernelspec": kernel, "language_info": {"name": "python", "pygments_lexer": "ipython3"}}
+        self.notebook = nbformat.v4.new_notebook(cells=staged, metadata=metadata)
+
+    def write_thumbnail(self, folder: Path) -> str:
+        """Write the chapter's key figure for its card; the file's name, or "" if there is none."""
+        if self.thumbnail is None:
+            return ""
+        folder.mkdir(parents=True, exist_ok=True)
+        name, content = self.thumbnail
+        (folder / name).write_bytes(content)
+        return name
+
+    def _prose(self, source: str) -> str:
+        """Markdown in which a glued number that no run has left is said to be missing, instead of ending the build."""
+
+        def told(match: re.Match[str]) -> str:
+            if "::" in match[1] or match[1] in self._glued:
+                return match[0]
+            if self.edition.notebook is not None:
+                self.problems.append(f"{self.slug}: the text shows the number {match[1]!r}, which the run did not glue")
+            return "*(not measured yet)*"
+
+        return _GLUE_ROLE.sub(told, source)
+
+    def _code(self, cell: Any, outputs: list[Any]) -> Iterator[Any]:
+        options = cell.metadata.get("mystnb", {})
+        metadata = {name: cell.metadata[name] for name in ("tags", "mystnb") if name in cell.metadata}
+        shown, claimed = [], []
+        for output in outputs:
+            directive = self._directive(output)
+            if directive is None:
+                shown.append(_plain(output))
+            else:
+                claimed.append(directive)
+        if "figure" in options:
+            shown = self._one_figure(shown, options)
+        images = [output for output in shown if IMAGES.keys() & output.get("data", {}).keys()]
+        if images and not (options.get("image") or {}).get("alt"):
+            where = cell.metadata.get("label") or repr(cell.source.strip().split("\n")[0])
+            self.problems.append(f"{self.slug}: the figure of cell {where} has no alt text (`mystnb: {{image: {{alt: …}}}}`)")
+            metadata["mystnb"] = {**options, "image": {**(options.get("image") or {}), "alt": "Figure without description"}}
+        names = {cell.metadata.get("label"), (options.get("figure") or {}).get("name")}
+        if images and self.edition.chapter.key_figure in names - {None}:
+            self._keep_thumbnail(images[0].data)
+        yield nbformat.v4.new_code_cell(cell.source, outputs=shown, metadata=metadata)
+        yield from (nbformat.v4.new_markdown_cell(f"```{{{text}\n```") for text in claimed if text)
+
+    def _directive(self, output: Any) -> str | None:
+        """The directive that stands for an output of `kexue.claims`; None for any other output."""
+        data = output.get("data", {})
+        if MEASUREMENT_MIME in data:
+            self.measured.append(data[MEASUREMENT_MIME]["id"])
+            return f"measurement}} {data[MEASUREMENT_MIME]['id']}"
+        if CLAIMS_MIME in data:
+            return "declared-claims}"
+        if VERDICTS_MIME in data:
+            return "" if self._tabled else "verdict-table}"
+        return None
+
+    def _one_figure(self, outputs: list[Any], options: dict[str, Any]) -> list[Any]:
+        """A figure cell's outputs: one image under the caption, since each output would get the caption and the label."""
+        images = [output for output in outputs if IMAGES.keys() & output.get("data", {}).keys()]
+        beside = [output for output in outputs if output.output_type in ("stream", "error") or _is_glue(output)]
+        rich = [output for output in outputs if output not in beside and "text/plain" not in output.data]
+        if len(rich) > 1:
+            self.problems.append(f"{self.slug}: the figure cell {options['figure'].get('name')!r} shows {len(rich)} things")
+        if not images:
+            images = [nbformat.v4.new_output("display_data", data={"image/svg+xml": _BLANK})]
+        return beside + images[:1]
+
+    def _keep_thumbnail(self, data: dict[str, Any]) -> None:
+        for mime, ending in IMAGES.items():
+            if mime in data:
+                text = "".join(data[mime])
+                content = text.encode() if ending == "svg" else base64.b64decode(text)
+                self.thumbnail = f"{self.slug}.{ending}", content
+                return
+
+
+def _cells_of_run(edition: ChapterEdition) -> list[Any]:
+    if edition.notebook is None:
+        return []
+    return [cell for cell in edition.notebook.cells if not _LEFT_OUT & set(cell.metadata.get("tags", ()))]
+
+
+def _same_code(current: list[Any], run: list[Any], *, trusted: bool) -> bool:
+    """Whether the stored outputs belong to the current cells: as many code cells, and the same code in each."""
+    mine, theirs = ([cell.source for cell in cells if cell.cell_type == "code"] for cells in (current, run))
+    return len(mine) == len(theirs) and (trusted or all(map(_alike, mine, theirs)))
+
+
+def _alike(mine: str, theirs: str) -> bool:
+    try:
+        return mine == theirs or ast.dump(parse(mine)) == ast.dump(parse(theirs))
+    except SyntaxError:
+        return False
+
+
+def _is_glue(output: Any) -> bool:
+    return "scrapbook" in output.get("metadata", {})
+
+
+def _plain(output: Any) -> Any:
+    """An output without what changes from run to run, in the one format the page shows (a glued value: in all)."""
+    kept = {name: value for name, value in output.items() if name not in ("execution_count", "metadata", "data")}
+    if output.output_type not in ("display_data", "execute_result"):
+        return nbformat.from_dict(kept)  # type: ignore[no-untyped-call]
+    kept["output_type"] = "display_data"
+    if _is_glue(output):
+        return nbformat.from_dict({**kept, "data": output.data, "metadata": output.metadata})  # type: ignore[no-untyped-call]
+    best = next((mime for mime in MIMES if mime in output.data), None)
+    data = {best: output.data[best]} if best else output.data
+    return nbformat.from_dict({**kept, "data": data, "metadata": {}})  # type: ignore[no-untyped-call]
