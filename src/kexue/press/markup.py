@@ -8,6 +8,7 @@ from typing import Any
 
 from kexue.claims import VERDICTS
 from kexue.claims.display import measured
+from kexue.press.ledgers import tally as count_verdicts
 from kexue.press.picture import interval_picture, mark
 
 Row = Mapping[str, Any]
@@ -59,7 +60,9 @@ def declared(rows: Sequence[Row]) -> str:
     return table("Claims, declared before the first measurement", body)
 
 
-def verdict_table(rows: Sequence[Row], frozen: Mapping[str, Row], *, profile: str, older_code: bool, place: Place) -> str:
+def verdict_table(
+    rows: Sequence[Row], frozen: Mapping[str, Row], *, profile: str, older_code: bool, place: Place
+) -> str:
     """All claims of a chapter: verdict, statement, expectation, what was measured, and the frozen full-scale numbers.
 
     Args:
@@ -109,7 +112,7 @@ def scoreboard(chapters: Sequence[Mapping[str, Any]], address: Callable[[str, st
 
 def tally(rows: Sequence[Row], *, href: str = "") -> str:
     """How many claims there are of each verdict."""
-    counts = count(rows)
+    counts = count_verdicts(rows)
     tiles = "".join(
         f'<li class="kx-{verdict}"><b>{counts[verdict]}</b>{chip(verdict)}</li>' for verdict in VERDICTS
     )
@@ -140,17 +143,15 @@ def _example(row: dict[str, Any]) -> str:
 
 def bar(rows: Sequence[Row]) -> str:
     """A chapter's verdicts as one bar, and in words below it."""
-    counts = {verdict: number for verdict, number in count(rows).items() if number}
-    parts = "".join(f'<i class="kx-{verdict}" style="flex:{number}"></i>' for verdict, number in counts.items())
+    counts = {verdict: number for verdict, number in count_verdicts(rows).items() if number}
+    parts = "".join(
+        f'<i class="kx-{verdict}" style="flex:{number}"></i>' for verdict, number in counts.items()
+    )
     words = "".join(
-        f'<li class="kx-{verdict}">{mark(verdict)} {number} {verdict}</li>' for verdict, number in counts.items()
+        f'<li class="kx-{verdict}">{mark(verdict)} {number} {verdict}</li>'
+        for verdict, number in counts.items()
     )
     return f'<div class="kx-bar" aria-hidden="true">{parts}</div><ul class="kx-counts">{words}</ul>'
-
-
-def count(rows: Sequence[Row]) -> dict[str, int]:
-    """The number of rows of each verdict, in the house order."""
-    return {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in VERDICTS}
 
 
 def table(
@@ -195,7 +196,11 @@ def _statement(row: Row, tag: str = "div") -> str:
 
 def _linked(row: Row, place: Place) -> str:
     href = place(row["id"])
-    name = f'<a class="kx-id" href="{escape(href)}">{row["id"]}</a>' if href else f'<span class="kx-id">{row["id"]}</span>'
+    name = (
+        f'<a class="kx-id" href="{escape(href)}">{row["id"]}</a>'
+        if href
+        else f'<span class="kx-id">{row["id"]}</span>'
+    )
     return f'{_statement(row)}<div class="kx-origin">{name} · {escape(row["source"])}</div>'
 
 

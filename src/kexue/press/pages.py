@@ -25,7 +25,9 @@ class Site:
 
     def __init__(self, app: Sphinx, docname: str) -> None:
         self._app, self._docname = app, docname
-        self.data: dict[str, Any] = json.loads((Path(app.srcdir) / "_kexue" / "site.json").read_text(encoding="utf-8"))
+        self.data: dict[str, Any] = json.loads(
+            (Path(app.srcdir) / "_kexue" / "site.json").read_text(encoding="utf-8")
+        )
         self.chapters: list[dict[str, Any]] = self.data["chapters"]
         self.chapter = next((c for c in self.chapters if c["docname"] == docname), None)
 
@@ -47,7 +49,9 @@ class Site:
         """The address of a line of the library in the repository, or "" if the book names no repository."""
         options = self._app.config.html_theme_options
         url = str(options.get("repository_url") or "").rstrip("/")
-        return f"{url}/blob/{commit or options.get('repository_branch') or 'main'}/{path}#L{line}" if url else ""
+        return (
+            f"{url}/blob/{commit or options.get('repository_branch') or 'main'}/{path}#L{line}" if url else ""
+        )
 
 
 def _html(text: str) -> nodes.raw:
@@ -80,7 +84,9 @@ class ArticleBox(_Page):
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        opened = _html(f'<section class="kx-article" aria-label="Original article">{_origin(self.chapter)}<div lang="zh-CN">')
+        opened = _html(
+            f'<section class="kx-article" aria-label="Original article">{_origin(self.chapter)}<div lang="zh-CN">'
+        )
         abstract = nodes.container(classes=["kx-abstract"])
         self.state.nested_parse(self.content, self.content_offset, abstract)
         return [opened, abstract, _html("</div></section>")]
@@ -101,7 +107,10 @@ class Library(_Page):
         where = f"{escape(found['path'])}, line {found['line']}"
         place = f'<a href="{escape(href)}">{where}</a>' if href else where
         caption = _html(f'<div class="kx-library"><code>{escape(name)}</code> <span>{place}</span></div>')
-        return [caption, nodes.literal_block(found["source"], found["source"], language="python", classes=["kx-source"])]
+        return [
+            caption,
+            nodes.literal_block(found["source"], found["source"], language="python", classes=["kx-source"]),
+        ]
 
 
 class Measurement(_Page):
@@ -192,7 +201,9 @@ class VerdictRole(SphinxRole):
         if row is None:
             return [_html(_unknown(self.text))], []
         placed = site.chapter is not None and self.text in site.chapter["measured_at"]
-        chip = markup.chip(row["verdict"], href=f"#claim-{self.text}" if placed else "", hint=row["statement"])
+        chip = markup.chip(
+            row["verdict"], href=f"#claim-{self.text}" if placed else "", hint=row["statement"]
+        )
         return [_html(chip)], []
 
 
@@ -216,7 +227,11 @@ def _origin(chapter: dict[str, Any]) -> str:
     article = chapter["article"]
     title = markup.chinese(article["title"])
     linked = f'<a href="{escape(article["url"])}">{title}</a>' if article.get("url") else title
-    date = f' <time datetime="{escape(article["date"])}">{escape(article["date"])}</time>' if article.get("date") else ""
+    date = (
+        f' <time datetime="{escape(article["date"])}">{escape(article["date"])}</time>'
+        if article.get("date")
+        else ""
+    )
     papers = "".join(f"<p><b>Paper</b> {_paper(paper)}</p>" for paper in chapter["papers"])
     return f"<p><b>Article</b> {linked}, Su Jianlin, <i>Scientific Spaces</i>{date}</p>{papers}"
 

@@ -10,9 +10,15 @@ from kexue.press.catalogue import PARTS as PART_TITLES
 from kexue.press.markup import table
 
 _BANNERS = {
-    "stale": ("Measured with older code", "The numbers on this page come from a run of an earlier version of its code."),
+    "stale": (
+        "Measured with older code",
+        "The numbers on this page come from a run of an earlier version of its code.",
+    ),
     "failed": ("The last run failed", "What this page shows is what was measured before, or nothing."),
-    "never run": ("Not measured yet", "This chapter has no stored run: its claims are untested, its figures are not drawn."),
+    "never run": (
+        "Not measured yet",
+        "This chapter has no stored run: its claims are untested, its figures are not drawn.",
+    ),
 }
 
 
@@ -35,10 +41,8 @@ def facts(chapter: Mapping[str, Any]) -> str:
     blocks = [_block(shown, runs, chapter["data"])] if runs else ["<p>No stored run.</p>"]
     full = chapter["frozen"].get("full")
     if full:
-        kept = full.get("provenance") or {}
         title = "Frozen at full scale" + (", measured with older code" if full.get("older_code") else "")
-        frozen = kept.get("runs") or ([kept] if kept else [])
-        blocks.append(_block(title, frozen, ()))
+        blocks.append(_block(title, full["provenance"], ()))
     return f'<div class="kx-provenance">{"".join(blocks)}</div>'
 
 

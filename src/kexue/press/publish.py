@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,7 @@ _TOOLS = (
     "sphinx-togglebutton",
 )
 _LOG_TAIL = 40
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class PublishError(PressError):
@@ -108,7 +110,8 @@ def _render(edition: Edition, data: dict[str, Any], side: Path) -> tuple[Path, t
     source = side / "site-src"
     source.mkdir()
     problems = stage(edition, data, source)
-    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", str(source), "--path-output", str(side)]
+    jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    command = [*jupyter_book, "build", str(source), "--path-output", str(side)]
     environment = {**os.environ, "PYTHONHASHSEED": "0", "SOURCE_DATE_EPOCH": "0", "NO_COLOR": "1"}
     done = subprocess.run(
         [*command, "-W", "-n", "--keep-going", "--all"],
@@ -120,12 +123,21 @@ def _render(edition: Edition, data: dict[str, Any], side: Path) -> tuple[Path, t
     )
     html = side / "_build" / "html"
     if done.returncode != 0 or not (html / "index.html").is_file():
-        tail = "\n".join(done.stdout.replace(str(source), "").strip().split("\n")[-_LOG_TAIL:])
-        raise PublishError(f"the site could not be rendered (status {done.returncode}); the old one stands:\n{tail}")
+        log = _telling(done.stdout.replace(f"{source}/", ""))
+        raise PublishError(
+            f"the site could not be rendered (status {done.returncode}); the old one stands:\n{log}"
+        )
     for by_product in (".buildinfo", "reports"):
         shutil.rmtree(html / by_product, ignore_errors=True)
         (html / by_product).unlink(missing_ok=True)
     return html, problems
+
+
+def _telling(log: str) -> str:
+    """The warnings and errors of a build log, or its tail where it has none."""
+    lines = [_COLOUR.sub("", line) for line in log.strip().split("\n")]
+    telling = [line for line in lines if re.search(r"WARNING|ERROR|CRITICAL|Error:|Exception", line)]
+    return "\n".join((telling or lines)[-_LOG_TAIL:])
 
 
 def _digest(edition: Edition, data: dict[str, Any]) -> str:
@@ -136,7 +148,8 @@ def _digest(edition: Edition, data: dict[str, Any]) -> str:
     digest.update(json.dumps(data, sort_keys=True, default=str).encode())
     for chapter in edition.chapters:
         digest.update(chapter.chapter.source.encode())
-        digest.update(json.dumps(chapter.notebook, sort_keys=True).encode())
+        cells = chapter.notebook.cells if chapter.notebook is not None else None
+        digest.update(json.dumps(cells, sort_keys=True).encode())
         digest.update(str(chapter.chapter.key_figure).encode())
     own = [path for path in (edition.root / "book").rglob("*") if path.is_file()]
     code = [*Path(__file__).parent.glob("*.py"), *Path(__file__).parent.with_name("claims").glob("*.py")]

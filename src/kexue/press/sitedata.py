@@ -17,7 +17,9 @@ _NAMED_CLAIM = re.compile(r"\{(?:verdict|measured)\}`([^`]+)`")
 
 def site_data(edition: Edition) -> dict[str, Any]:
     """Everything the roles and directives need, ready for JSON; no path of this machine is in it."""
-    asked = sorted({name for chapter in edition.chapters for text in _texts(chapter) for name in _LIBRARY.findall(text)})
+    asked = sorted(
+        {name for chapter in edition.chapters for text in _texts(chapter) for name in _LIBRARY.findall(text)}
+    )
     library = {name: found for name in asked if (found := excerpt(edition.root, name)) is not None}
     return {
         "chapters": [_chapter(chapter) for chapter in edition.chapters],
@@ -35,7 +37,10 @@ def mistakes(edition: Edition, data: dict[str, Any]) -> tuple[str, ...]:
         found += [f"{slug}: {difference}" for difference in chapter.differences]
         known = {row["id"] for row in chapter.claims}
         unknown = sorted(set(_NAMED_CLAIM.findall(source)) - known)
-        found += [f"{slug}: the text names the claim {name!r}, which the chapter does not declare" for name in unknown]
+        found += [
+            f"{slug}: the text names the claim {name!r}, which the chapter does not declare"
+            for name in unknown
+        ]
         missing = sorted(set(_LIBRARY.findall(source)) - set(data["library"]))
         found += [f"{slug}: the text shows {name}, which is not in src/" for name in missing]
     return tuple(found)

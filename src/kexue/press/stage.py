@@ -69,7 +69,9 @@ def stage(edition: Edition, data: dict[str, Any], folder: Path) -> tuple[str, ..
         shown["thumbnail"] = page.write_thumbnail(folder / "book" / "_static" / "figures")
         problems += page.problems
     (folder / "_kexue").mkdir()
-    (folder / "_kexue" / "site.json").write_text(json.dumps(data, ensure_ascii=False, sort_keys=True), encoding="utf-8")
+    (folder / "_kexue" / "site.json").write_text(
+        json.dumps(data, ensure_ascii=False, sort_keys=True), encoding="utf-8"
+    )
     return tuple(problems)
 
 
@@ -90,7 +92,9 @@ def _write_toc(edition: Edition, folder: Path) -> Iterator[str]:
         part["chapters"] = kept
     toc["parts"] = [part for part in toc.get("parts", ()) if part["chapters"]]
     yield from (f"{name} is not listed in _toc.yml and has no page" for name in sorted(there - listed))
-    (folder / "_toc.yml").write_text(yaml.safe_dump(toc, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    (folder / "_toc.yml").write_text(
+        yaml.safe_dump(toc, allow_unicode=True, sort_keys=False), encoding="utf-8"
+    )
 
 
 class _Page:
@@ -143,7 +147,9 @@ class _Page:
             if "::" in match[1] or match[1] in self._glued:
                 return match[0]
             if self.edition.notebook is not None:
-                self.problems.append(f"{self.slug}: the text shows the number {match[1]!r}, which the run did not glue")
+                self.problems.append(
+                    f"{self.slug}: the text shows the number {match[1]!r}, which the run did not glue"
+                )
             return "*(not measured yet)*"
 
         return _GLUE_ROLE.sub(told, source)
@@ -163,8 +169,13 @@ class _Page:
         images = [output for output in shown if IMAGES.keys() & output.get("data", {}).keys()]
         if images and not (options.get("image") or {}).get("alt"):
             where = cell.metadata.get("label") or repr(cell.source.strip().split("\n")[0])
-            self.problems.append(f"{self.slug}: the figure of cell {where} has no alt text (`mystnb: {{image: {{alt: …}}}}`)")
-            metadata["mystnb"] = {**options, "image": {**(options.get("image") or {}), "alt": "Figure without description"}}
+            self.problems.append(
+                f"{self.slug}: the figure of cell {where} has no alt text (`mystnb: {{image: {{alt: …}}}}`)"
+            )
+            metadata["mystnb"] = {
+                **options,
+                "image": {**(options.get("image") or {}), "alt": "Figure without description"},
+            }
         names = {cell.metadata.get("label"), (options.get("figure") or {}).get("name")}
         if images and self.edition.chapter.key_figure in names - {None}:
             self._keep_thumbnail(images[0].data)
@@ -175,8 +186,8 @@ class _Page:
         """The directive that stands for an output of `kexue.claims`; None for any other output."""
         data = output.get("data", {})
         if MEASUREMENT_MIME in data:
-            self.measured.append(data[MEASUREMENT_MIME]["id"])
-            return f"measurement}} {data[MEASUREMENT_MIME]['id']}"
+            self.measured.append(data[MEASUREMENT_MIME]["measurement"]["id"])
+            return f"measurement}} {self.measured[-1]}"
         if CLAIMS_MIME in data:
             return "declared-claims}"
         if VERDICTS_MIME in data:
@@ -186,10 +197,14 @@ class _Page:
     def _one_figure(self, outputs: list[Any], options: dict[str, Any]) -> list[Any]:
         """A figure cell's outputs: one image under the caption, since each output would get the caption and the label."""
         images = [output for output in outputs if IMAGES.keys() & output.get("data", {}).keys()]
-        beside = [output for output in outputs if output.output_type in ("stream", "error") or _is_glue(output)]
+        beside = [
+            output for output in outputs if output.output_type in ("stream", "error") or _is_glue(output)
+        ]
         rich = [output for output in outputs if output not in beside and "text/plain" not in output.data]
         if len(rich) > 1:
-            self.problems.append(f"{self.slug}: the figure cell {options['figure'].get('name')!r} shows {len(rich)} things")
+            self.problems.append(
+                f"{self.slug}: the figure cell {options['figure'].get('name')!r} shows {len(rich)} things"
+            )
         if not images:
             images = [nbformat.v4.new_output("display_data", data={"image/svg+xml": _BLANK})]
         return beside + images[:1]
@@ -228,7 +243,9 @@ def _is_glue(output: Any) -> bool:
 
 def _plain(output: Any) -> Any:
     """An output without what changes from run to run, in the one format the page shows (a glued value: in all)."""
-    kept = {name: value for name, value in output.items() if name not in ("execution_count", "metadata", "data")}
+    kept = {
+        name: value for name, value in output.items() if name not in ("execution_count", "metadata", "data")
+    }
     if output.output_type not in ("display_data", "execute_result"):
         return nbformat.from_dict(kept)  # type: ignore[no-untyped-call]
     kept["output_type"] = "display_data"
