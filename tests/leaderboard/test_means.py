@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from kexue.leaderboard.means import MEANS, power_mean
+from kexue.leaderboard.means import MEANS, needed_score, power_mean
 
 positive = arrays(np.float64, st.integers(1, 12), elements=st.floats(0.1, 100.0))
 powers = st.floats(-30.0, 30.0)
@@ -184,3 +184,23 @@ def test_input_is_left_alone() -> None:
     before = values.copy()
     power_mean(values, 0.0, missing="skip", zeros="limit")
     np.testing.assert_array_equal(values, before)
+
+
+@given(
+    arrays(np.float64, st.integers(1, 8), elements=st.floats(1.0, 100.0)),
+    st.floats(-3.0, 3.0).filter(lambda power: power == 0 or abs(power) > 1e-100),
+    st.floats(1.0, 100.0),
+)
+def test_needed_score_reaches_the_target(values: np.ndarray, power: float, target: float) -> None:
+    needed = needed_score(values, power, target)
+    if math.isfinite(needed) and 1e-6 < needed < 1e9:
+        assert power_mean(np.append(values, needed), power) == pytest.approx(target, rel=1e-6)
+
+
+def test_needed_score_beyond_reach() -> None:
+    assert needed_score(np.array([1.0]), -1.0, 50.0) == math.inf
+    assert needed_score(np.array([100.0, 90.0]), 1.0, 1.0) == -math.inf
+    assert needed_score(np.array([80.0]), 1.0, 90.0) == pytest.approx(100.0)
+    for bad in (np.array([0.0]), np.empty(0)):
+        with pytest.raises(ValueError, match="must be positive"):
+            needed_score(bad, 1.0, 1.0)

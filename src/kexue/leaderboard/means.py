@@ -77,6 +77,38 @@ def power_mean(
     return np.where(undefined | empty, np.nan, result)
 
 
+def needed_score(values: Float64[np.ndarray, " tasks"], power: float, target: float) -> float:
+    r"""The score one more task must have for the power mean over all tasks to reach a target.
+
+    $$x_{m+1} = \big((m+1)\,t^p - \textstyle\sum_i x_i^p\big)^{1/p},\qquad
+    p = 0:\quad \log x_{m+1} = (m+1)\log t - \textstyle\sum_i \log x_i .$$
+
+    Args:
+        values: the scores there are, shape (tasks,), positive.
+        power: the exponent p, finite.
+        target: the mean to reach, positive.
+
+    Returns:
+        The score, in the unit of ``values``; inf where none is enough (p < 0), -inf where any is (p > 0).
+
+    Raises:
+        ValueError: a score or target that is not positive, or an exponent that is not finite.
+
+    Source: the definition of the mean, solved for the diagnostic cell that the GLUE board leaves empty.
+    """
+    if not (np.isfinite(power) and target > 0 and values.size and (values > 0).all()):
+        raise ValueError(
+            f"values and target must be positive and power finite, got {values.tolist()}, {target}, {power}"
+        )
+    logs = np.log(values / target)
+    if power == 0:
+        return float(target * np.exp(-logs.sum()))
+    excess = np.expm1(power * logs).sum()  # log1p below keeps p → 0 exact
+    if excess >= 1:
+        return float("inf") if power < 0 else float("-inf")
+    return float(target * np.exp(np.log1p(-excess) / power))
+
+
 def _settle(
     name: str, policy: str, cells: Bool[np.ndarray, "*rows tasks"], allowed: tuple[str, ...], power: float
 ) -> Bool[np.ndarray, "*rows"]:

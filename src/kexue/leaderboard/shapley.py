@@ -25,7 +25,7 @@ def shapley_values(worth: Float64[np.ndarray, " subsets"]) -> Float64[np.ndarray
     Raises:
         ValueError: the size is no power of two, or a worth is not finite.
 
-    Source: Shapley 1953; dossier section 6.
+    Source: Shapley, A value for n-person games, 1953.
     """
     tasks = worth.size.bit_length() - 1
     if tasks < 1 or worth.size != 2**tasks:

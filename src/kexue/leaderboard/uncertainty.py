@@ -62,7 +62,7 @@ def sampling_draws(
     Raises:
         ValueError: draws < 1, a size below 1, a missing cell or one out of [0, 100].
 
-    Source: Brown, Cai & DasGupta 2001 (Jeffreys interval); dossier section 6.
+    Source: Brown, Cai & DasGupta, Interval estimation for a binomial proportion, 2001.
     """
     _check(table, draws, (0.0, 100.0))
     if sizes.shape != table.shape[-1:] or not (sizes >= 1).all():
