@@ -1,4 +1,4 @@
-"""A book of three short chapters with hand-made runs: everything the site can show, without running anything."""
+"""A book of three short chapters with hand-made runs: all the site can show, and nothing has to run."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ kexue:
   title: {title}
   title_zh: {title_zh}
   article: {{title: 幂平均与排行榜, date: "2021-12-04", url: "https://kexue.fm/archives/0000"}}
-  paper: {{title: "On Means & Ends", authors: "A. Author", url: "https://arxiv.org/abs/0000.00000", venue: "TOM 2020"}}
+  paper: {{title: "On Means & Ends", authors: "A. Author", url: "https://arxiv.org/abs/0000.00000"}}
   summary: {summary}
   key_figure: fig-{slug}
   profiles: {{smoke: {{seeds: 1}}, quick: {{seeds: 3}}, full: {{seeds: 10}}}}
@@ -69,10 +69,12 @@ kexue:
 本文把幂平均的参数 $p$ 从负无穷推到正无穷，观察排行榜的第一名如何变化，并逐条检验文中的论断。
 ```
 
-The claim {{verdict}}`mean-grows` was measured as {{measured}}`mean-grows`, and {{glue:text}}`steps:.2f` steps were taken.
+The claim {{verdict}}`mean-grows` was measured as {{measured}}`mean-grows`, and
+{{glue:text}}`steps:.2f` steps were taken.
 
 $$M_p(x_1, \\ldots, x_n) = \\left(\\frac1n \\sum_{{i=1}}^n x_i^p\\right)^{{1/p}}, \\qquad
-M_{{-\\infty}} = \\min_i x_i \\le M_{{-1}} \\le M_0 = \\Bigl(\\prod_{{i=1}}^n x_i\\Bigr)^{{1/n}} \\le M_1 \\le M_2 \\le M_\\infty = \\max_i x_i .$$
+M_{{-\\infty}} = \\min_i x_i \\le M_{{-1}} \\le M_0 =
+\\Bigl(\\prod_{{i=1}}^n x_i\\Bigr)^{{1/n}} \\le M_1 \\le M_2 \\le M_\\infty = \\max_i x_i .$$
 
 The picture is in {{numref}}`fig-{slug}`, where $p \\in \\mathbb R$.
 
@@ -110,7 +112,7 @@ claims = declare(
 
 ```{{code-cell}} ipython3
 :label: fig-{slug}
-:mystnb: {{image: {{alt: "A rising curve"}}, figure: {{caption: "The mean rises with $p$.", name: fig-{slug}}}}}
+:mystnb: {{image: {{alt: "Rising"}}, figure: {{caption: "The mean rises with $p$.", name: fig-{slug}}}}}
 
 draw()
 ```

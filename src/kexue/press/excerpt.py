@@ -23,7 +23,7 @@ class Excerpt:
 
 
 def excerpt(root: Path, dotted: str) -> Excerpt | None:
-    """The source of a module, class, function, method or constant by its dotted name, or None if there is none.
+    """The source of a module, class, function, method or constant by its dotted name; None if missing.
 
     A name that a package only passes on (`from kexue.a.b import f`) is followed to where it is defined.
 

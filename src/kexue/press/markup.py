@@ -1,4 +1,4 @@
-"""The HTML of verdicts and claims: chips, the box at a measurement, tables, bars. Plain strings, no Sphinx."""
+"""The HTML of verdicts and claims: chips, the box at a measurement, tables, bars. No Sphinx here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kexue.claims.display import measured
 from kexue.press.ledgers import tally as count_verdicts
 from kexue.press.picture import interval_picture, mark
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 Place = Callable[[str], str]
 
 IN_CHINESE = {"reproduced": "复现", "refuted": "不成立", "inconclusive": "未定", "untested": "未测"}
@@ -40,7 +40,7 @@ def measurement(row: Row) -> str:
         f'<div class="kx-head">{chip(row["verdict"])}'
         f'<a class="kx-id" href="#claim-{row["id"]}">{row["id"]}</a></div>'
         f"{_statement(row, 'p')}"
-        f'<div class="kx-evidence">{interval_picture(dict(row))}<dl>'
+        f'<div class="kx-evidence">{interval_picture(row)}<dl>'
         f"{_fact('Expected', _expected(row))}{_fact('Measured', _measured(row))}"
         f"{_fact('Source', escape(row['source']))}</dl></div></div>"
     )
@@ -63,7 +63,7 @@ def declared(rows: Sequence[Row]) -> str:
 def verdict_table(
     rows: Sequence[Row], frozen: Mapping[str, Row], *, profile: str, older_code: bool, place: Place
 ) -> str:
-    """All claims of a chapter: verdict, statement, expectation, what was measured, and the frozen full-scale numbers.
+    """All claims of a chapter: verdict and statement, what was measured, and the frozen full-scale numbers.
 
     Args:
         rows: the ledger rows of the profile shown.
@@ -74,12 +74,10 @@ def verdict_table(
     """
 
     def cells(row: Row) -> Iterable[tuple[str, str]]:
-        yield "Verdict", chip(row["verdict"])
-        yield "Claim", _linked(row, place)
-        yield "Expected", _expected(row)
-        yield f"Measured, {profile}", interval_picture(dict(row)) + _measured(row)
+        yield "Claim", chip(row["verdict"]) + _linked(row, place)
+        yield f"At {profile} scale", _evidence(row)
         if frozen:
-            yield "Measured, full scale", _frozen(frozen.get(row["id"]), older_code)
+            yield "At full scale", _frozen(frozen.get(row["id"]), older_code)
 
     return table("Verdicts of this chapter", (tuple(cells(row)) for row in rows))
 
@@ -89,36 +87,35 @@ def scoreboard(chapters: Sequence[Mapping[str, Any]], address: Callable[[str, st
 
     Args:
         chapters: the chapters' data, each with its `claims`.
-        address: from chapter and claim id to the place on the page where it is measured ("" as id: the chapter).
+        address: from chapter and claim id to the place where it is measured ("" as id: the chapter).
     """
 
     def cells(chapter: Mapping[str, Any], row: Row) -> Iterable[tuple[str, str]]:
         yield "Verdict", chip(row["verdict"])
         yield "Claim", _linked(row, lambda claim: address(chapter["slug"], claim))
-        yield "Chapter", f'<a href="{escape(address(chapter["slug"], ""))}">{escape(chapter["title"])}</a>'
         yield "Expected", _expected(row)
         yield "Measured", _measured(row)
-        yield "Kind", escape(row["kind"])
-        yield "Scale", escape(row["profile"] or row["scale"])
+        yield "Chapter", f'<a href="{escape(address(chapter["slug"], ""))}">{escape(chapter["title"])}</a>'
+        yield "Kind", f"{escape(row['kind'])}, {escape(row['profile'])}"
 
     pairs = [(chapter, row) for chapter in chapters for row in chapter["claims"]]
     attributes = (
-        f'data-verdict="{row["verdict"]}" data-chapter="{escape(chapter["title"])}" data-kind="{escape(row["kind"])}"'
+        f'data-verdict="{row["verdict"]}" data-kind="{escape(row["kind"])}" '
+        f'data-chapter="{escape(chapter["title"])}"'
         for chapter, row in pairs
     )
     body = (tuple(cells(chapter, row)) for chapter, row in pairs)
     return table("Every claim of the book", body, attributes=attributes, classes="kx-scoreboard")
 
 
-def tally(rows: Sequence[Row], *, href: str = "") -> str:
-    """How many claims there are of each verdict."""
+def tally(rows: Sequence[Row], *, href: str) -> str:
+    """How many claims there are of each verdict, with a link to all of them."""
     counts = count_verdicts(rows)
     tiles = "".join(
         f'<li class="kx-{verdict}"><b>{counts[verdict]}</b>{chip(verdict)}</li>' for verdict in VERDICTS
     )
-    total = f"{len(rows)} claim{'' if len(rows) == 1 else 's'} asserted and put to the test"
-    link = f'<a href="{escape(href)}">{total}</a>' if href else total
-    return f'<div class="kx-tally"><ul>{tiles}</ul><p>{link}</p></div>'
+    total = f"Claims: {len(rows)}, every one of them on the scoreboard"
+    return f'<div class="kx-tally"><ul>{tiles}</ul><p><a href="{escape(href)}">{total}</a></p></div>'
 
 
 def key() -> str:
@@ -130,11 +127,11 @@ def key() -> str:
         ("inconclusive", 2.2, [1.5, 2.9], "The interval reaches over the edge: more replicates are needed."),
         ("untested", None, None, "Not run at the scale the claim needs."),
     )
-    items = "".join(
-        f"<li>{chip(verdict)}{_example({**base, 'verdict': verdict, 'mean': mean, 'interval': interval})}<p>{text}</p></li>"
-        for verdict, mean, interval, text in examples
-    )
-    return f'<ul class="kx-key">{items}</ul>'
+    items = []
+    for verdict, mean, interval, text in examples:
+        picture = _example({**base, "verdict": verdict, "mean": mean, "interval": interval})
+        items.append(f"<li>{chip(verdict)}{picture}<p>{text}</p></li>")
+    return f'<ul class="kx-key">{"".join(items)}</ul>'
 
 
 def _example(row: dict[str, Any]) -> str:
@@ -185,7 +182,8 @@ def table(
     return (
         f'<div class="kx-scroll" role="region" tabindex="0" aria-label="{escape(caption)}">'
         f'<table class="kx-table {classes}" role="table" aria-label="{escape(caption)}">'
-        f'<thead role="rowgroup"><tr role="row">{head}</tr></thead><tbody role="rowgroup">{body}</tbody></table></div>'
+        f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>'
+        f'<tbody role="rowgroup">{body}</tbody></table></div>'
     )
 
 
@@ -204,20 +202,24 @@ def _linked(row: Row, place: Place) -> str:
     return f'{_statement(row)}<div class="kx-origin">{name} · {escape(row["source"])}</div>'
 
 
+def _evidence(row: Row) -> str:
+    return f"{interval_picture(row)}<div>{_expected(row)}</div><div>measured {_measured(row)}</div>"
+
+
 def _expected(row: Row) -> str:
     return f'{escape(row["quantity"])} <b class="kx-number">{escape(row["expect"])}</b>'
 
 
 def _measured(row: Row) -> str:
     old = ' <em class="kx-old">measured with older code</em>' if row.get("stale") else ""
-    return f'<span class="kx-number">{escape(measured(dict(row)))}</span>{old}'
+    return f'<span class="kx-number">{escape(measured(row))}</span>{old}'
 
 
 def _frozen(row: Row | None, older_code: bool) -> str:
     if row is None:
         return "not frozen"
     old = ' <em class="kx-old">measured with older code</em>' if older_code else ""
-    return f'{chip(row["verdict"])}<div class="kx-number">{escape(measured(dict(row)))}</div>{old}'
+    return f'{chip(row["verdict"])}<div class="kx-number">{escape(measured(row))}</div>{old}'
 
 
 def _fact(name: str, html: str) -> str:

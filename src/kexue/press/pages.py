@@ -1,8 +1,9 @@
 """The Sphinx extension of the book: what a page shows of claims, verdicts, runs and the library.
 
-It only looks up what was staged in `_kexue/site.json`; it imports no science, runs nothing and asks no network.
-Roles: `verdict`, `measured`. Directives: `article-box`, `library`, `measurement`, `declared-claims`, `verdict-table`,
-`provenance` for chapters; `tally`, `chapter-cards`, `scoreboard`, `verdict-key` for the pages about the book.
+It only looks up what was staged in `_kexue/site.json`; it imports no science, runs nothing, asks no network.
+Roles: `verdict`, `measured`. Directives for chapters: `article-box`, `library`, `measurement`,
+`declared-claims`, `verdict-table`, `provenance`; for the pages about the book: `tally`, `chapter-cards`,
+`scoreboard`, `verdict-key`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from kexue.claims.display import measured
 from kexue.press import markup, provenance
+from kexue.press.catalogue import PARTS
 
 
 class Site:
@@ -72,7 +74,7 @@ class _Page(SphinxDirective):
         Raises:
             docutils' error at the line, when this page is no chapter.
         """
-        chapter = self.site.chapter
+        chapter: dict[str, Any] | None = self.site.chapter
         if chapter is None:
             raise self.error(f"{self.name} belongs into a chapter; {self.env.docname} is none")
         return chapter
@@ -84,9 +86,8 @@ class ArticleBox(_Page):
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        opened = _html(
-            f'<section class="kx-article" aria-label="Original article">{_origin(self.chapter)}<div lang="zh-CN">'
-        )
+        origin = f'<section class="kx-article" aria-label="Original article">{_origin(self.chapter)}'
+        opened = _html(f'{origin}<div lang="zh-CN">')
         abstract = nodes.container(classes=["kx-abstract"])
         self.state.nested_parse(self.content, self.content_offset, abstract)
         return [opened, abstract, _html("</div></section>")]
@@ -131,7 +132,7 @@ class DeclaredClaims(_Page):
 
 
 class VerdictTable(_Page):
-    """All claims of the chapter with what was measured, frozen full-scale numbers beside the shown profile's."""
+    """All claims of the chapter with what was measured, and frozen full-scale numbers beside it."""
 
     def run(self) -> list[nodes.Node]:
         chapter, site = self.chapter, self.site
@@ -249,7 +250,7 @@ def _card(site: Site, chapter: dict[str, Any]) -> str:
     state = "" if chapter["state"] == "fresh" else f'<p class="kx-old">{escape(chapter["state"])}</p>'
     return (
         f'<article class="kx-card">{picture if chapter["thumbnail"] else ""}<div>'
-        f'<p class="kx-part">{escape(provenance.PART_TITLES.get(chapter["part"], chapter["part"]))}</p>'
+        f'<p class="kx-part">{escape(PARTS.get(chapter["part"], chapter["part"]))}</p>'
         f'<h3><a href="{href}">{escape(chapter["title"])}</a></h3>{markup.chinese(chapter["title_zh"], "p")}'
         f"<p>{escape(chapter['summary'])}</p>{state}{markup.bar(chapter['claims'])}</div></article>"
     )

@@ -1,4 +1,4 @@
-"""The small pictures of a verdict: a mark told by its shape, and the interval drawn against the expectation."""
+"""The small pictures of a verdict: a mark told by its shape, the interval against the expectation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ _WIDTH, _HEIGHT = 240.0, 36.0
 _MARGIN = 0.18
 
 _SHAPES = {
-    "reproduced": '<circle cx="8" cy="8" r="7" fill="currentColor"/><path d="M4.4 8.3l2.5 2.5 4.8-5.3" class="kx-cut"/>',
+    "reproduced": '<circle cx="8" cy="8" r="7" fill="currentColor"/>'
+    '<path d="M4.4 8.3l2.5 2.5 4.8-5.3" class="kx-cut"/>',
     "refuted": '<path d="M8 .4L15.6 8 8 15.6.4 8z" fill="currentColor"/>'
     '<path d="M5.6 5.6l4.8 4.8M10.4 5.6l-4.8 4.8" class="kx-cut"/>',
     "inconclusive": '<circle cx="8" cy="8" r="6.2" class="kx-line"/>'
@@ -26,10 +27,10 @@ def mark(verdict: str) -> str:
 
 
 def interval_picture(row: dict[str, Any]) -> str:
-    """The 95 % interval of a claim drawn against the values that were expected; nothing where nothing was measured.
+    """The 95 % interval of a claim drawn against the expected values; "" where nothing was measured.
 
     Args:
-        row: a row of the ledger: `mean`, `interval`, `expect_low`, `expect_high`, `verdict` and the words for them.
+        row: a row of the ledger.
     """
     if not row["n"] or row["mean"] is None:
         return ""
@@ -41,14 +42,15 @@ def interval_picture(row: dict[str, Any]) -> str:
     scale = _WIDTH / (end - begin + 2 * pad)
 
     def at(value: float) -> float:
-        return round((value - begin + pad) * scale, 1)
+        return round(float((value - begin + pad) * scale), 1)
 
     x_left, x_right = (0.0 if left is None else at(left)), (_WIDTH if right is None else at(right))
     x_left, x_right = (x_left - 1.5, x_right + 1.5) if x_right - x_left < 3 else (x_left, x_right)
     edges = [x for x, bound in ((x_left, left), (x_right, right)) if bound is not None]
     middle = _HEIGHT / 2
     parts = [
-        f'<rect class="kx-band" x="{x_left:g}" y="4" width="{round(x_right - x_left, 1):g}" height="{_HEIGHT - 8:g}"/>',
+        f'<rect class="kx-band" x="{x_left:g}" y="4" height="{_HEIGHT - 8:g}"'
+        f' width="{round(x_right - x_left, 1):g}"/>',
         *(f'<path class="kx-edge" d="M{x:g} 2V{_HEIGHT - 2:g}"/>' for x in edges),
         f'<path class="kx-axis" d="M0 {middle:g}H{_WIDTH:g}"/>',
     ]

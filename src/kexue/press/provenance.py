@@ -1,4 +1,4 @@
-"""The HTML of where a chapter's numbers come from: commit, versions, machine, cost, and how to get them again."""
+"""The HTML of where a chapter's numbers come from: commit, versions, machine, cost, commands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from kexue.press.catalogue import PARTS as PART_TITLES
 from kexue.press.markup import table
 
 _BANNERS = {
@@ -123,6 +122,7 @@ def _peak(runs: Sequence[Mapping[str, Any]]) -> str:
 def _box(title: str, text: str, reasons: Sequence[str]) -> str:
     listed = "".join(f"<li>{escape(reason)}</li>" for reason in reasons)
     return (
-        f'<div class="kx-banner" role="note" aria-label="{escape(title)}"><b>{escape(title)}</b> {escape(text)}'
+        f'<div class="kx-banner" role="note" aria-label="{escape(title)}">'
+        f"<b>{escape(title)}.</b> {escape(text)}"
         f"{f'<ul>{listed}</ul>' if listed else ''}</div>"
     )

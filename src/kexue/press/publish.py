@@ -1,7 +1,7 @@
 """Stored runs become a site: stage, render beside the old site, swap. Nothing changed means nothing is done.
 
-A site is exactly what one edition renders to: it is replaced whole or not at all, its files are checked by hash, and two
-renderings of one edition have the same bytes.
+A site is exactly what one edition renders to: it is replaced whole or not at all, its files are checked by
+hash, and two renderings of one edition have the same bytes.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class PublishReport:
         skipped: whether the site was already the one asked for.
         pages: the number of HTML pages of the site.
         seconds: what it took.
-        problems: what a reader of the site should not have to meet: stale, failed or unexecuted chapters, verdicts that
-            differ from the record, figures without alt text, names that stand for nothing.
+        problems: what a reader of the site should not have to meet: stale, failed or unexecuted chapters,
+            verdicts that differ from the record, figures without alt text, names that stand for nothing.
     """
 
     skipped: bool
@@ -112,7 +112,8 @@ def _render(edition: Edition, data: dict[str, Any], side: Path) -> tuple[Path, t
     problems = stage(edition, data, source)
     jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     command = [*jupyter_book, "build", str(source), "--path-output", str(side)]
-    environment = {**os.environ, "PYTHONHASHSEED": "0", "SOURCE_DATE_EPOCH": "0", "NO_COLOR": "1"}
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    environment.pop("SOURCE_DATE_EPOCH", None)  # Sphinx would write its year into the copyright line
     done = subprocess.run(
         [*command, "-W", "-n", "--keep-going", "--all"],
         env=environment,
@@ -178,7 +179,7 @@ def _manifest_of(target: Path) -> Path:
 
 
 def _verified_manifest(target: Path, digest: str) -> dict[str, Any] | None:
-    """The manifest of the site that stands, if that site is the wanted one and every file is as it was written."""
+    """The manifest of the site that stands, if it is the wanted one and every file is as it was written."""
     try:
         manifest: dict[str, Any] = json.loads(_manifest_of(target).read_text(encoding="utf-8"))
         wanted = manifest["digest"] == digest and manifest["files"] == dict(_hashes(target))

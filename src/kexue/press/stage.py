@@ -1,8 +1,8 @@
 """The staging tree: the book as Sphinx reads it, made of the current text and the stored outputs.
 
-Every chapter becomes one notebook: the cells of its `.md` as it stands, with the outputs of the stored run. Where the
-library shows a claim or a verdict, the staged notebook holds a directive of `kexue.press.pages`, so that the page shows
-what all replicates together say and not what the first one said.
+Every chapter becomes one notebook: the cells of its `.md` as it stands, with the outputs of the stored run.
+Where the library shows a claim or a verdict, the staged notebook holds a directive of `kexue.press.pages`, so
+that the page shows what all replicates together say and not what the first one said.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jupytext
-import nbformat
 import yaml
 
 from kexue.claims.display import CLAIMS_MIME, MEASUREMENT_MIME, VERDICTS_MIME
@@ -64,7 +63,7 @@ def stage(edition: Edition, data: dict[str, Any], folder: Path) -> tuple[str, ..
         page = _Page(chapter, shown["state"])
         target = folder / f"{chapter.chapter.docname}.ipynb"
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(nbformat.writes(page.notebook), encoding="utf-8")
+        target.write_text(json.dumps(page.notebook, ensure_ascii=False, indent=1), encoding="utf-8")
         shown["measured_at"] = page.measured
         shown["thumbnail"] = page.write_thumbnail(folder / "book" / "_static" / "figures")
         problems += page.problems
@@ -76,7 +75,7 @@ def stage(edition: Edition, data: dict[str, Any], folder: Path) -> tuple[str, ..
 
 
 def _write_toc(edition: Edition, folder: Path) -> Iterator[str]:
-    """The table of contents without what does not exist: a part may be empty, a chapter may not be written yet."""
+    """The table of contents without what does not exist: empty parts, chapters not yet written."""
     toc = yaml.safe_load((edition.root / "_toc.yml").read_text(encoding="utf-8"))
     there = {chapter.chapter.docname for chapter in edition.chapters}
     listed = {toc["root"]}
@@ -112,7 +111,7 @@ class _Page:
         if run and not _same_code(cells, run, trusted=state == "fresh"):
             cells = run
         self._glued = {
-            output.metadata["scrapbook"]["name"]
+            output["metadata"]["scrapbook"]["name"]
             for of_cell in outputs
             for output in of_cell
             if "scrapbook" in output.get("metadata", {})
@@ -124,12 +123,12 @@ class _Page:
             if cell.cell_type == "code":
                 staged += self._code(cell, next(waiting, []))
             else:
-                staged.append(nbformat.v4.new_markdown_cell(self._prose(cell.source)))
+                staged.append(_markdown(self._prose(cell.source)))
         for index, cell in enumerate(staged):
-            cell["id"] = hashlib.sha256(f"{index}\n{cell.source}".encode()).hexdigest()[:12]
+            cell["id"] = hashlib.sha256(f"{index}\n{cell['source']}".encode()).hexdigest()[:12]
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
         metadata = {"kernelspec": kernel, "language_info": {"name": "python", "pygments_lexer": "ipython3"}}
-        self.notebook = nbformat.v4.new_notebook(cells=staged, metadata=metadata)
+        self.notebook = {"cells": staged, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
 
     def write_thumbnail(self, folder: Path) -> str:
         """Write the chapter's key figure for its card; the file's name, or "" if there is none."""
@@ -141,7 +140,7 @@ class _Page:
         return name
 
     def _prose(self, source: str) -> str:
-        """Markdown in which a glued number that no run has left is said to be missing, instead of ending the build."""
+        """Markdown in which a glued number that no run has left is said to be missing."""
 
         def told(match: re.Match[str]) -> str:
             if "::" in match[1] or match[1] in self._glued:
@@ -177,10 +176,11 @@ class _Page:
                 "image": {**(options.get("image") or {}), "alt": "Figure without description"},
             }
         names = {cell.metadata.get("label"), (options.get("figure") or {}).get("name")}
-        if images and self.edition.chapter.key_figure in names - {None}:
-            self._keep_thumbnail(images[0].data)
-        yield nbformat.v4.new_code_cell(cell.source, outputs=shown, metadata=metadata)
-        yield from (nbformat.v4.new_markdown_cell(f"```{{{text}\n```") for text in claimed if text)
+        if images and outputs and self.edition.chapter.key_figure in names - {None}:
+            self._keep_thumbnail(images[0]["data"])
+        code = {"cell_type": "code", "source": cell.source, "execution_count": None}
+        yield {**code, "outputs": shown, "metadata": metadata}
+        yield from (_markdown(f"```{{{text}\n```") for text in claimed if text)
 
     def _directive(self, output: Any) -> str | None:
         """The directive that stands for an output of `kexue.claims`; None for any other output."""
@@ -195,18 +195,18 @@ class _Page:
         return None
 
     def _one_figure(self, outputs: list[Any], options: dict[str, Any]) -> list[Any]:
-        """A figure cell's outputs: one image under the caption, since each output would get the caption and the label."""
+        """A figure cell's outputs: one image, since each output would get the caption and the label."""
         images = [output for output in outputs if IMAGES.keys() & output.get("data", {}).keys()]
         beside = [
-            output for output in outputs if output.output_type in ("stream", "error") or _is_glue(output)
+            output for output in outputs if output["output_type"] in ("stream", "error") or _is_glue(output)
         ]
-        rich = [output for output in outputs if output not in beside and "text/plain" not in output.data]
+        rich = [output for output in outputs if output not in beside and "text/plain" not in output["data"]]
         if len(rich) > 1:
             self.problems.append(
                 f"{self.slug}: the figure cell {options['figure'].get('name')!r} shows {len(rich)} things"
             )
         if not images:
-            images = [nbformat.v4.new_output("display_data", data={"image/svg+xml": _BLANK})]
+            images = [{"output_type": "display_data", "data": {"image/svg+xml": _BLANK}, "metadata": {}}]
         return beside + images[:1]
 
     def _keep_thumbnail(self, data: dict[str, Any]) -> None:
@@ -225,7 +225,7 @@ def _cells_of_run(edition: ChapterEdition) -> list[Any]:
 
 
 def _same_code(current: list[Any], run: list[Any], *, trusted: bool) -> bool:
-    """Whether the stored outputs belong to the current cells: as many code cells, and the same code in each."""
+    """Whether the stored outputs belong to the current cells: as many of them, with the same code."""
     mine, theirs = ([cell.source for cell in cells if cell.cell_type == "code"] for cells in (current, run))
     return len(mine) == len(theirs) and (trusted or all(map(_alike, mine, theirs)))
 
@@ -241,16 +241,16 @@ def _is_glue(output: Any) -> bool:
     return "scrapbook" in output.get("metadata", {})
 
 
-def _plain(output: Any) -> Any:
-    """An output without what changes from run to run, in the one format the page shows (a glued value: in all)."""
-    kept = {
-        name: value for name, value in output.items() if name not in ("execution_count", "metadata", "data")
-    }
-    if output.output_type not in ("display_data", "execute_result"):
-        return nbformat.from_dict(kept)  # type: ignore[no-untyped-call]
-    kept["output_type"] = "display_data"
+def _plain(output: Any) -> dict[str, Any]:
+    """An output without what changes from run to run, in the one format shown (a glued value: in all)."""
+    if output["output_type"] not in ("display_data", "execute_result"):
+        return dict(output)
     if _is_glue(output):
-        return nbformat.from_dict({**kept, "data": output.data, "metadata": output.metadata})  # type: ignore[no-untyped-call]
-    best = next((mime for mime in MIMES if mime in output.data), None)
-    data = {best: output.data[best]} if best else output.data
-    return nbformat.from_dict({**kept, "data": data, "metadata": {}})  # type: ignore[no-untyped-call]
+        return {"output_type": "display_data", "data": output["data"], "metadata": output["metadata"]}
+    best = next((mime for mime in MIMES if mime in output["data"]), None)
+    data = {best: output["data"][best]} if best else output["data"]
+    return {"output_type": "display_data", "data": data, "metadata": {}}
+
+
+def _markdown(source: str) -> dict[str, Any]:
+    return {"cell_type": "markdown", "source": source, "metadata": {}}
