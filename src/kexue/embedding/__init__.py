@@ -1,0 +1,1 @@
+"""How many dimensions does a word vector need? Entropy bounds, exact entropies, models to test them on."""

@@ -1,0 +1,101 @@
+"""Count-based embeddings: positive pointwise mutual information and its truncated SVD."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float64
+from scipy.sparse import csr_array
+from scipy.sparse.linalg import svds
+from scipy.stats import spearmanr
+
+from kexue.embedding import _checks
+from kexue.embedding._checks import Real
+
+
+def positive_mutual_information(counts: csr_array, *, shift: Real = 1.0, power: Real = 0.75) -> csr_array:
+    """max(0, log p(i, j) / (p(i) q(j)) − log shift), q ∝ (context counts)^power.
+
+    Args:
+        counts: pair counts C ≥ 0, shape (N, N).
+        shift: k ≥ 1; the number of negative samples makes it the matrix skip-gram factorises.
+        power: smoothing of the contexts, in (0, 1]; 0.75 in word2vec.
+
+    Returns:
+        Sparse matrix of the same shape.
+
+    Raises:
+        ValueError: when all counts are zero, shift < 1 or power ≤ 0.
+
+    Source: Levy & Goldberg 2014, eq. 10–11; Levy, Goldberg & Dagan 2015 (smoothing).
+    """
+    _checks.real("shift", shift, at_least=1)
+    _checks.real("power", power, above=0)
+    total = float(counts.sum())
+    if not total > 0:
+        raise ValueError("counts must not be all zero")
+    centre = np.asarray(counts.sum(1)).ravel() / total
+    context = np.asarray(counts.sum(0)).ravel() ** float(power)
+    context /= context.sum()
+    sparse = counts.tocoo()
+    sparse.eliminate_zeros()
+    information = np.log(sparse.data / total / (centre[sparse.row] * context[sparse.col])) - np.log(
+        float(shift)
+    )
+    keep = information > 0
+    return csr_array((information[keep], (sparse.row[keep], sparse.col[keep])), shape=counts.shape)
+
+
+def truncated_svd(
+    matrix: csr_array, n: int, *, seed: int
+) -> tuple[Float64[np.ndarray, "words n"], Float64[np.ndarray, " n"]]:
+    """The n leading left singular vectors and singular values, largest first.
+
+    The first m columns are the decomposition for every m ≤ n: one call serves a whole sweep of dimensions.
+
+    Args:
+        matrix: sparse, shape (N, N).
+        n: 2 ≤ n < N.
+        seed: of the starting vector.
+
+    Returns:
+        Left vectors (N, n), their signs fixed so that the largest entry is positive, and values (n,).
+
+    Raises:
+        ValueError: for n out of range.
+
+    Source: scipy.sparse.linalg.svds (ARPACK).
+    """
+    if not 2 <= n < min(matrix.shape):
+        raise ValueError(f"n must lie in [2, {min(matrix.shape) - 1}], got {n}")
+    left, values, _ = svds(matrix, k=n, rng=np.random.default_rng(seed))
+    order = np.argsort(-values)
+    left = left[:, order]
+    return left * np.sign(left[np.abs(left).argmax(0), np.arange(n)]), values[order]
+
+
+def similarity_correlation(
+    vectors: Float64[np.ndarray, "words n"],
+    pairs: list[tuple[int, int]],
+    judgements: Float64[np.ndarray, " pairs"],
+) -> float:
+    """Spearman's correlation of cosine similarity with human judgement.
+
+    Args:
+        vectors: embedding, shape (N, n); a zero vector counts as similarity 0.
+        pairs: word ids.
+        judgements: one a pair.
+
+    Returns:
+        The correlation, in [−1, 1].
+
+    Raises:
+        ValueError: for fewer than three pairs, or as many judgements as pairs not given.
+    """
+    if len(pairs) != len(judgements) or len(pairs) < 3:
+        raise ValueError(
+            f"pairs and judgements must match and be at least 3, got {len(pairs)} and {len(judgements)}"
+        )
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    units = vectors / np.where(norms > 0, norms, 1)
+    first, second = np.array(pairs).T
+    return float(spearmanr((units[first] * units[second]).sum(1), judgements).statistic)
