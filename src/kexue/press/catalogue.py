@@ -80,6 +80,11 @@ class Chapter:
         for field in ("title", "title_zh", "article", "profiles"):
             if field not in matter:
                 raise PressError(f"{self.path}: `kexue.{field}` is missing from the front matter")
+        if not all(isinstance(matter["article"].get(key), str) for key in ("title", "date", "url")):
+            raise PressError(
+                f"{self.path}: `kexue.article` must hold title, date and url as strings; quote the date (\"2021-12-04\"), "
+                "for a notebook cannot hold a bare YAML date"
+            )
         unknown = set(matter["profiles"]) - set(PROFILES)
         if unknown or not matter["profiles"]:
             raise PressError(

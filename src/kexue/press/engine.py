@@ -42,17 +42,11 @@ class Watch:
         self.cell = -1
         self.peak_rss = 0
         self.ended_by: str | None = None
-        self._manager: Any = None
-
-    @property
-    def _process(self) -> Any:
-        provisioner = getattr(self._manager, "provisioner", None)
-        return getattr(provisioner, "process", None)
+        self._process: Any = None
 
     def started(self, manager: Any) -> None:
         """Take charge of the kernel that `manager` has started."""
-        self._manager = manager
-        self._pid: int = self._process.pid
+        self._process = manager.provisioner.process
 
     def start_cell(self, index: int) -> None:
         """Note that cell `index` starts."""
@@ -61,30 +55,29 @@ class Watch:
 
     def exit_code(self) -> int | None:
         """The exit code of the kernel (negative: killed by that signal), None while it lives."""
-        process = self._process
-        code = None if process is None else process.poll()
+        code = None if self._process is None else self._process.poll()
         return None if code is None else int(code)
 
     def kill(self, why: str | None = None) -> None:
         """End the kernel, everything it started, and its process group, at once; `why` says on whose account."""
         self.ended_by = self.ended_by or why
-        if self._manager is None:
+        if self._process is None:
             return
         family: list[psutil.Process] = []
         with contextlib.suppress(psutil.Error):
-            kernel = psutil.Process(self._pid)
+            kernel = psutil.Process(self._process.pid)
             family = [*kernel.children(recursive=True), kernel]
         with contextlib.suppress(OSError):
-            os.killpg(self._pid, signal.SIGKILL)  # the kernel leads a session of its own
+            os.killpg(self._process.pid, signal.SIGKILL)  # the kernel leads a session of its own
         for process in family:
             with contextlib.suppress(psutil.Error):
                 process.kill()
 
     def _sample(self) -> None:
-        if self._manager is None:
+        if self._process is None:
             return
         with contextlib.suppress(psutil.Error):
-            kernel = psutil.Process(self._pid)
+            kernel = psutil.Process(self._process.pid)
             family = [kernel, *kernel.children(recursive=True)]
             self.peak_rss = max(self.peak_rss, sum(process.memory_info().rss for process in family))
 
@@ -119,8 +112,8 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         self.watch = watch
         self._printed: dict[int, int] = {}
 
-    async def async_start_new_kernel(self, **options: Any) -> None:
-        await super().async_start_new_kernel(**options)
+    def start_new_kernel(self, **options: Any) -> None:
+        super().start_new_kernel(**options)
         self.watch.started(self.km)
 
     def execute_cell(self, cell: Any, cell_index: int, *args: Any, **options: Any) -> Any:

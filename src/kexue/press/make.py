@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import platform
@@ -23,6 +22,7 @@ from jupyter_client.kernelspec import NATIVE_KERNEL_NAME
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat.v4 import new_code_cell
 from papermill.exceptions import PapermillExecutionError
+from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from kexue.claims.display import CLAIMS_MIME, MEASUREMENT_MIME, VERDICTS_MIME
@@ -31,10 +31,11 @@ from kexue.press.engine import ENGINE, Watch
 from kexue.press.fingerprint import differences, fingerprint, forget
 from kexue.press.plan import Unit
 from kexue.press.root import PressError
-from kexue.press.store import NOTEBOOK, Run, Store
+from kexue.press.store import NOTEBOOK, PARTIAL, Run, Store
 from kexue.press.trace import TRACE_CELL, TRACE_MIME, TRACE_TAG
 
 _INJECTED = "injected-parameters"
+SCRATCH = "scratch"  # the kernel's working folder: what a chapter leaves behind there is not kept
 
 
 class RunFailed(RuntimeError):
@@ -62,48 +63,45 @@ def make(unit: Unit, store: Store, *, threads: int, on_cell: Callable[[int, int]
         PressError: the store cannot be written.
     """
     workspace = store.workspace(unit.key)
-    scratch = workspace / "scratch"  # the kernel's working folder: what a chapter leaves behind is not kept
-    started = time.time()
     clock = time.monotonic()
     try:
-        scratch.mkdir()
-        notebook = _notebook(unit)
-        cells = unit.chapter.code_cells
-        watch.on_cell = lambda index: on_cell(min(_ordinal(notebook.cells, index), len(cells)), len(cells))
-        executed = _execute(unit, notebook, workspace, scratch, threads, watch)
-        traces, claims, measurements = _collect(unit, executed)
-        _check_unchanged(unit)
-        seconds = time.monotonic() - clock
-        record = {
-            "chapter": unit.chapter.slug,
-            "fingerprint": unit.fingerprint.record(),
-            "provenance": _provenance(unit, traces, watch, started, seconds, threads),
-            "claims": claims,
-            "measurements": measurements,
-        }
-        _write(workspace / NOTEBOOK, _cleaned(executed))
-        (workspace / "partial.ipynb").unlink(missing_ok=True)
-        shutil.rmtree(scratch)
-        return store.commit(workspace, unit.key, record, seconds)
+        return _made(unit, store, workspace, threads, on_cell, watch)
     except RunFailed as failed:
-        failed.failure.update(
-            chapter=unit.chapter.slug,
-            unit=unit.name,
-            seconds=time.monotonic() - clock,
-            peak_rss_mb=round(watch.peak_rss / 2**20),
-            finished=time.time(),
-        )
-        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(workspace / SCRATCH, ignore_errors=True)
+        failed.failure.update(seconds=time.monotonic() - clock, peak_rss_mb=round(watch.peak_rss / 2**20))
         with contextlib.suppress(PressError):  # on a full disk the failure itself is still told
             store.fail(workspace, unit.key, failed.failure)
         raise
     except OSError as error:
         shutil.rmtree(workspace, ignore_errors=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise PressError(
-                f"the store {store.folder} has no space left; free it or set KEXUE_STORE to another folder"
-            ) from error
-        raise
+        raise store.unwritable(error) from error
+
+
+def _made(
+    unit: Unit, store: Store, workspace: Path, threads: int, on_cell: Callable[[int, int], None], watch: Watch
+) -> Run:
+    started = time.time()
+    clock = time.monotonic()
+    scratch = workspace / SCRATCH
+    scratch.mkdir()
+    notebook = _notebook(unit)
+    cells = unit.chapter.code_cells
+    watch.on_cell = lambda index: on_cell(min(_ordinal(notebook.cells, index), len(cells)), len(cells))
+    executed = _execute(unit, notebook, workspace, scratch, threads, watch)
+    traces, claims, measurements = _collect(unit, executed)
+    _check_unchanged(unit)
+    seconds = time.monotonic() - clock
+    record = {
+        "chapter": unit.chapter.slug,
+        "fingerprint": unit.fingerprint.record(),
+        "provenance": _provenance(unit, traces, watch, started, seconds, threads),
+        "claims": claims,
+        "measurements": measurements,
+    }
+    (workspace / NOTEBOOK).write_text(nbformat.writes(_cleaned(executed)), encoding="utf-8")
+    (workspace / PARTIAL).unlink(missing_ok=True)
+    shutil.rmtree(scratch)
+    return store.commit(workspace, unit.key, record, seconds)
 
 
 def _notebook(unit: Unit) -> Any:
@@ -114,7 +112,7 @@ def _notebook(unit: Unit) -> Any:
         raise RunFailed({"kind": "parameters", "message": str(error)}) from error
     parameters = {**unit.fingerprint.parameters, "device": unit.device}
     notebook = parameterize_notebook(
-        unit.chapter.notebook, parameters, kernel_name=NATIVE_KERNEL_NAME, language="python"
+        load_notebook_node(unit.chapter.notebook), parameters, kernel_name=NATIVE_KERNEL_NAME, language="python"
     )
     notebook.cells = [*notebook.cells, new_code_cell(TRACE_CELL, metadata={"tags": [TRACE_TAG]})]
     for position, cell in enumerate(notebook.cells):
@@ -137,7 +135,7 @@ def _environment(unit: Unit, threads: int) -> dict[str, str]:
 def _execute(
     unit: Unit, notebook: Any, workspace: Path, scratch: Path, threads: int, watch: Watch
 ) -> Any:
-    partial = workspace / "partial.ipynb"
+    partial = workspace / PARTIAL
     try:
         with watch.watching(unit.chapter.limit("chapter", unit.profile)):
             papermill.execute_notebook(
@@ -288,10 +286,6 @@ def _cleaned(executed: Any) -> Any:
     for part in (notebook, *notebook.cells):
         part.metadata.pop("papermill", None)
     return notebook
-
-
-def _write(path: Path, notebook: Any) -> None:
-    path.write_text(nbformat.writes(notebook), encoding="utf-8")
 
 
 def _provenance(

@@ -95,8 +95,8 @@ def scoreboard(chapters: Sequence[Mapping[str, Any]], address: Callable[[str, st
         yield "Claim", _linked(row, lambda claim: address(chapter["slug"], claim))
         yield "Expected", _expected(row)
         yield "Measured", _measured(row)
-        yield "Chapter", f'<a href="{escape(address(chapter["slug"], ""))}">{escape(chapter["title"])}</a>'
-        yield "Kind", f"{escape(row['kind'])}, {escape(row['profile'])}"
+        link = f'<a href="{escape(address(chapter["slug"], ""))}">{escape(chapter["title"])}</a>'
+        yield "Chapter", f'{link}<div class="kx-origin">{escape(row["kind"])}, {escape(row["profile"])} scale</div>'
 
     pairs = [(chapter, row) for chapter in chapters for row in chapter["claims"]]
     attributes = (

@@ -246,12 +246,13 @@ def _paper(paper: dict[str, str]) -> str:
 
 def _card(site: Site, chapter: dict[str, Any]) -> str:
     href = escape(site.page(chapter["docname"]))
-    picture = f'<img src="{escape(site.static("figures/" + chapter["thumbnail"]))}" alt="" loading="lazy">'
+    source, title = site.static(f"figures/{chapter['thumbnail']}"), escape(chapter["title"])
+    picture = f'<img src="{escape(source)}" alt="Key figure: {title}">'
     state = "" if chapter["state"] == "fresh" else f'<p class="kx-old">{escape(chapter["state"])}</p>'
     return (
         f'<article class="kx-card">{picture if chapter["thumbnail"] else ""}<div>'
         f'<p class="kx-part">{escape(PARTS.get(chapter["part"], chapter["part"]))}</p>'
-        f'<h3><a href="{href}">{escape(chapter["title"])}</a></h3>{markup.chinese(chapter["title_zh"], "p")}'
+        f'<h3><a href="{href}">{title}</a></h3>{markup.chinese(chapter["title_zh"], "p")}'
         f"<p>{escape(chapter['summary'])}</p>{state}{markup.bar(chapter['claims'])}</div></article>"
     )
 

@@ -19,6 +19,7 @@ from signal import Signals
 from typing import Any
 
 from kexue.press.plan import Unit
+from kexue.press.root import PressError
 from kexue.press.store import Store
 
 GRACE = 3.0  # seconds a run gets to end its kernel before it is killed
@@ -52,6 +53,7 @@ class _Process:
 
     def __init__(self, unit: Unit, store: Store, *, threads: int, force: bool, log: Path) -> None:
         self.unit = unit
+        self.store = store
         self.log = log
         self.popen = subprocess.Popen(
             [sys.executable, "-m", "kexue.press.worker"],
@@ -98,7 +100,10 @@ class _Process:
             return Outcome(self.unit, "failed", ending["message"])
         how = f"was killed by {Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         tail = self.log.read_text(encoding="utf-8", errors="replace").strip()[-2000:] if self.log.exists() else ""
-        return Outcome(self.unit, "failed", f"the process of the run {how}" + (f"; its last words:\n{tail}" if tail else ""))
+        message = f"the process of the run {how}" + (f"; its last words:\n{tail}" if tail else "")
+        with contextlib.suppress(PressError):
+            self.store.fail(self.store.workspace(self.unit.key), self.unit.key, {"kind": "crash", "message": message})
+        return Outcome(self.unit, "failed", message)
 
     def end(self) -> None:
         with contextlib.suppress(OSError):

@@ -26,6 +26,7 @@ from kexue.press.fingerprint import Fingerprint
 from kexue.press.root import PressError
 
 NOTEBOOK = "notebook.ipynb"
+PARTIAL = "partial.ipynb"
 RECORD = "run.json"
 MANIFEST = "manifest.json"
 
@@ -152,10 +153,11 @@ class Store:
             folder = self.folder / "tmp" / f"{key}-{uuid.uuid4().hex[:12]}"
             folder.mkdir(parents=True)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self.unwritable(error) from error
         return folder
 
-    def _unwritable(self, error: OSError) -> PressError:
+    def unwritable(self, error: OSError) -> PressError:
+        """What to tell the user of an error in writing the store."""
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             why = "is read-only"
         elif error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -200,7 +202,7 @@ class Store:
             workspace.rename(target)
         except OSError as error:
             shutil.rmtree(workspace, ignore_errors=True)
-            raise self._unwritable(error) from error
+            raise self.unwritable(error) from error
         for folder in older:
             shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(self.folder / "failed" / key, ignore_errors=True)
@@ -213,6 +215,7 @@ class Store:
             PressError: when the store cannot be written.
         """
         target = self.folder / "failed" / key
+        failure = {**failure, "finished": time.time()}
         try:
             (workspace / "failure.json").write_bytes(_canonical(failure))
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -220,7 +223,7 @@ class Store:
                 target.rename(workspace.with_name(workspace.name + "-old"))
             workspace.rename(target)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self.unwritable(error) from error
         finally:
             shutil.rmtree(workspace, ignore_errors=True)
             shutil.rmtree(workspace.with_name(workspace.name + "-old"), ignore_errors=True)
@@ -231,10 +234,6 @@ class Store:
             return dict(json.loads((self.folder / "failed" / key / "failure.json").read_bytes()))
         except (OSError, ValueError):
             return None
-
-    def partial_notebook(self, key: str) -> Path:
-        """Where the partial notebook of a failed run lies."""
-        return self.folder / "failed" / key / "partial.ipynb"
 
     def lock(self, key: str) -> Any:
         """The lock that the maker of a run of `key` holds; freed by the system when its process ends.
@@ -247,5 +246,5 @@ class Store:
         try:
             (self.folder / "locks").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self.unwritable(error) from error
         return FileLock(self.folder / "locks" / f"{key}.lock")

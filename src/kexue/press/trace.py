@@ -13,15 +13,14 @@ TRACE_CELL = "import kexue.press.trace as _kexue_trace\n_kexue_trace.emit()"
 
 def trace() -> dict[str, Any]:
     """The modules of this library that are loaded, the data read, CPU seconds, peak memory, the GPU used."""
-    from kexue.data import digests_read
-
     modules = sorted(
         name for name in sys.modules if name.split(".")[0] == "kexue" and not name.startswith("kexue.press")
     )
+    reader = sys.modules.get("kexue.data.reader")
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     found: dict[str, Any] = {
         "modules": modules,
-        "data": digests_read(),
+        "data": reader.digests_read() if reader is not None else {},
         "cpu_seconds": own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime,
         "gpu": None,
         "peak_gpu_bytes": 0,
