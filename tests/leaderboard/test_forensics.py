@@ -76,7 +76,8 @@ def test_slack_widens_the_match() -> None:
     value = float(found.values[0, 0])
     assert not matches(found, {0: value + 0.07})[0]
     assert matches(found, {0: value + 0.07}, slack=0.05)[0]
-    assert matches(found, {0: value + 0.05})[0] and not matches(found, {0: value + 0.051})[0]
+    assert matches(found, {0: value + 0.05})[0]
+    assert not matches(found, {0: value + 0.051})[0]
 
 
 def test_bad_arguments_are_named() -> None:

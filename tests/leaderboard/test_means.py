@@ -23,31 +23,34 @@ def test_named_means_equal_scipy(values: np.ndarray) -> None:
     assert power_mean(values, MEANS["HM"]) == pytest.approx(stats.hmean(values))
 
 
-@given(positive, powers)
+# scipy's pmean loses digits where p is almost 0: there test_small_powers is the oracle.
+clear_powers = powers.filter(lambda power: abs(power) > 0.05)
+
+
+@given(positive, clear_powers)
 def test_any_power_equals_scipy(values: np.ndarray, power: float) -> None:
-    # scipy's own pmean loses all digits where p is almost 0; there the geometric mean is the oracle.
-    expected = stats.pmean(values, power) if abs(power) > 1e-3 else stats.gmean(values)
-    assert power_mean(values, power) == pytest.approx(expected, rel=1e-9 if abs(power) > 1e-3 else 1e-2)
+    assert power_mean(values, power) == pytest.approx(stats.pmean(values, power), rel=1e-9)
 
 
 @given(
     arrays(np.float64, (3, 5), elements=st.floats(0.1, 100.0)),
     arrays(np.float64, 5, elements=st.floats(0.1, 9)),
-    powers,
+    clear_powers,
 )
 def test_weights_equal_scipy(table: np.ndarray, weights: np.ndarray, power: float) -> None:
-    expected = stats.pmean(table, power, axis=1, weights=weights) if abs(power) > 1e-3 else None
-    if expected is None:
-        expected = stats.gmean(table, axis=1, weights=weights)
     assert power_mean(table, power, weights=weights) == pytest.approx(
-        expected, rel=1e-2 if abs(power) < 1e-3 else 1e-9
+        stats.pmean(table, power, axis=1, weights=weights), rel=1e-9
+    )
+    assert power_mean(table, 0.0, weights=weights) == pytest.approx(
+        stats.gmean(table, axis=1, weights=weights)
     )
 
 
 @given(positive)
 def test_harmonic_below_geometric_below_arithmetic(values: np.ndarray) -> None:
     harmonic, geometric, arithmetic = (float(power_mean(values, p)) for p in (-1.0, 0.0, 1.0))
-    assert harmonic <= geometric * (1 + 1e-12) and geometric <= arithmetic * (1 + 1e-12)
+    assert harmonic <= geometric * (1 + 1e-12)
+    assert geometric <= arithmetic * (1 + 1e-12)
 
 
 def test_equality_only_when_all_are_equal() -> None:
@@ -147,7 +150,9 @@ def test_missing_policies() -> None:
         power_mean(values, 1.0)
     assert np.isnan(power_mean(values, 1.0, missing="undefined")).tolist() == [True, False, True]
     skipped = power_mean(values, 1.0, missing="skip")
-    assert skipped[0] == 70.0 and skipped[1] == 60.0 and np.isnan(skipped[2])
+    assert skipped[0] == 70.0
+    assert skipped[1] == 60.0
+    assert np.isnan(skipped[2])
     assert power_mean(values, -1.0, missing="skip")[0] == pytest.approx(stats.hmean([90.0, 50.0]))
 
 

@@ -65,7 +65,7 @@ def test_tau_counts_discordant_pairs(values: np.ndarray, order: list[int]) -> No
 def test_tau_needs_two_varying_scorings() -> None:
     with pytest.raises(ValueError, match="not defined"):
         kendall_tau(np.ones(4), np.arange(4.0))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="nan"):
         kendall_tau(np.array([1.0, np.nan]), np.array([1.0, 2.0]))
 
 

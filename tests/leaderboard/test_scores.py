@@ -76,7 +76,8 @@ def test_official_score_merges_groups_before_averaging() -> None:
     rule = OfficialRule((("a",), ("b", "c")))
     table = np.array([[90.0, 60.0, 80.0], [np.nan, 1.0, 1.0]])
     scores = official_score(table, ["a", "b", "c"], rule)
-    assert scores[0] == 80.0 and np.isnan(scores[1])
+    assert scores[0] == 80.0
+    assert np.isnan(scores[1])
     assert official_score(table, ["c", "a", "b"], OfficialRule((("a",),)))[0] == 60.0
 
 
@@ -93,4 +94,5 @@ def test_official_score_names_an_absent_task() -> None:
 def test_diagnostics_never_count_officially() -> None:
     assert set(TASKS["GLUE"]) - set(OFFICIAL_RULES["GLUE"].tasks) == {"AX"}
     assert set(TASKS["SuperGLUE"]) - set(OFFICIAL_RULES["SuperGLUE"].tasks) == {"AX-b", "AX-g"}
-    assert len(OFFICIAL_RULES["GLUE"].groups) == 9 and len(OFFICIAL_RULES["SuperGLUE"].groups) == 8
+    assert len(OFFICIAL_RULES["GLUE"].groups) == 9
+    assert len(OFFICIAL_RULES["SuperGLUE"].groups) == 8

@@ -75,4 +75,5 @@ def test_margin_values_add_up_to_the_lead() -> None:
 def test_equal_tasks_get_equal_values() -> None:
     column = np.array([90.0, 80.0, 70.0])
     values = margin_shapley(np.stack([column, column, np.array([50.0, 60.0, 70.0])], axis=1), 0, 1.0)
-    assert values[0] == pytest.approx(values[1]) and values[2] < 0
+    assert values[0] == pytest.approx(values[1])
+    assert values[2] < 0

@@ -20,8 +20,10 @@ table = np.random.default_rng(1).uniform(20, 100, size=(4, 5))
 def test_masks_list_every_subset_once() -> None:
     masks = subset_masks(5)
     listed = {tuple(np.flatnonzero(mask)) for mask in masks}
-    assert listed == {c for size in range(6) for c in combinations(range(5), size)} and len(masks) == 32
-    assert not masks[0].any() and masks[6].tolist() == [False, True, True, False, False]
+    assert listed == {c for size in range(6) for c in combinations(range(5), size)}
+    assert len(masks) == 32
+    assert not masks[0].any()
+    assert masks[6].tolist() == [False, True, True, False, False]
 
 
 @pytest.mark.parametrize("tasks", [0, -1, 17])

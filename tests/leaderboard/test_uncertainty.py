@@ -17,7 +17,9 @@ def test_rounding_draws_print_as_the_table() -> None:
 
 def test_rounding_stays_in_bounds() -> None:
     draws = rounding_draws(np.array([100.0, -100.0]), draws=300, generator=np.random.default_rng(0))
-    assert draws.max() <= 100.0 and draws.min() >= -100.0 and np.abs(draws).min() >= 99.95
+    assert draws.max() <= 100.0
+    assert draws.min() >= -100.0
+    assert np.abs(draws).min() >= 99.95
 
 
 def test_no_rounding_gives_the_table_back() -> None:

@@ -13,7 +13,7 @@ def rounding_draws(
     generator: np.random.Generator,
     half_unit: float = 0.05,
     bounds: tuple[float, float] = (-100.0, 100.0),
-) -> Float64[np.ndarray, "draws *cells"]:
+) -> Float64[np.ndarray, draws * cells]:
     """Draw scores that print as the table prints them: uniform within half a unit of the last digit.
 
     Args:
