@@ -162,13 +162,8 @@ class Chapter:
 
     @cached_property
     def code_cells(self) -> tuple[CodeCell, ...]:
-        """The code cells in order."""
-        cells = [cell for cell in self.notebook.cells if cell.cell_type == "code"]
-        lines = _code_lines(self.source, [cell.source for cell in cells])
-        return tuple(
-            CodeCell(cell.source, tuple(cell.metadata.get("tags", ())), line)
-            for cell, line in zip(cells, lines, strict=True)
-        )
+        """The code cells in order, as `read_code_cells` finds them."""
+        return tuple(read_code_cells(self.source))
 
     @cached_property
     def claims(self) -> tuple[Claim, ...]:
@@ -203,6 +198,18 @@ class Chapter:
         for cell in self.code_cells:
             names.update(name for name in _imported(parse(cell.source)) if name.split(".")[0] == "kexue")
         return names
+
+    def check_cells(self) -> None:
+        """Check that jupytext, which makes the notebook, finds the very code cells that the fingerprint covers.
+
+        Raises:
+            PressError: naming the first cell in which they differ.
+        """
+        theirs = [(cell.source, tuple(cell.metadata.get("tags", ()))) for cell in self.notebook.cells if cell.cell_type == "code"]
+        ours = [(cell.source, cell.tags) for cell in self.code_cells]
+        if ours != theirs:
+            at = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
+            raise PressError(f"{self.path}: code cell {at + 1} is not written as jupytext reads it; use a plain code-cell fence")
 
     def check_parameters(self) -> None:
         """Check that the parameters cell declares what a run passes in.
@@ -255,18 +262,47 @@ def _front_matter(source: str) -> dict[str, Any]:
     return matter if isinstance(matter, dict) else {}
 
 
-def _code_lines(text: str, sources: list[str]) -> list[int]:
-    """The 1-based line of the file where each code cell's code begins: cells come in order, so a search suffices."""
+def read_code_cells(text: str) -> Iterator[CodeCell]:
+    """The code cells of a MyST notebook, without loading jupytext, whose import alone takes a second.
+
+    A run checks that jupytext finds the same cells (see `check_cells`).
+    """
     lines = text.split("\n")
-    found = []
-    position = 0
-    for source in sources:
-        wanted = source.split("\n")
-        while position < len(lines) and lines[position : position + len(wanted)] != wanted:
-            position += 1
-        found.append(position + 1)
-        position += len(wanted)
-    return found
+    number = 0
+    while number < len(lines):
+        opening = _FENCE.match(lines[number])
+        number += 1
+        if not opening:
+            continue
+        first = number
+        closing = re.compile(rf" {{0,3}}{re.escape(opening[1][0])}{{{len(opening[1])},}}\s*$")
+        while number < len(lines) and not closing.match(lines[number]):
+            number += 1
+        body = lines[first:number]
+        number += 1
+        if not re.match(r"\{code-cell\}", opening[2]):
+            continue
+        options, skipped = _cell_options(body)
+        while skipped < len(body) and not body[skipped].strip():
+            skipped += 1
+        while body[skipped:] and not body[-1].strip():
+            body.pop()
+        tags = options.get("tags") or ()
+        yield CodeCell("\n".join(body[skipped:]), tuple([tags] if isinstance(tags, str) else tags), first + skipped + 1)
+
+
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})\s*(.*)$")
+
+
+def _cell_options(body: list[str]) -> tuple[dict[str, Any], int]:
+    """The options at the head of a code cell, written as `:key: value` lines or as a YAML block, and their length."""
+    if body and body[0].strip() == "---":
+        end = next((i for i, line in enumerate(body[1:], start=1) if line.strip() == "---"), len(body))
+        return yaml.safe_load("\n".join(body[1:end])) or {}, end + 1
+    count = 0
+    while count < len(body) and re.match(r":\w", body[count]):
+        count += 1
+    return yaml.safe_load("\n".join(line[1:] for line in body[:count])) or {}, count
 
 
 def catalogue(root: Path) -> tuple[Chapter, ...]:

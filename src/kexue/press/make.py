@@ -107,9 +107,10 @@ def _made(
 def _notebook(unit: Unit) -> Any:
     """The chapter's notebook with the parameters injected and the press's own last cell."""
     try:
+        unit.chapter.check_cells()
         unit.chapter.check_parameters()
     except PressError as error:
-        raise RunFailed({"kind": "parameters", "message": str(error)}) from error
+        raise RunFailed({"kind": "chapter", "message": str(error)}) from error
     parameters = {**unit.fingerprint.parameters, "device": unit.device}
     notebook = parameterize_notebook(
         load_notebook_node(unit.chapter.notebook), parameters, kernel_name=NATIVE_KERNEL_NAME, language="python"
