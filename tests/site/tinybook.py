@@ -94,12 +94,13 @@ from kexue.claims import Above, Below, Claim, Near, declare
 claims = declare(
     Claim(id="mean-grows", statement="The power mean grows with its power, & <never> falls.",
           statement_zh="幂平均随幂次单调不减。", source="kexue.fm/archives/0000, eq. 2", kind="theorem",
-          quantity="smallest increase", expect=Above(0), over="exact"),
+          quantity="smallest increase", expect=Above(0.0), over="exact"),
     Claim(id="human-first", statement="The human row stays first.", statement_zh="人类始终排名第一。",
           source="Author 2020, table 3", kind="ordering", quantity="rank of the human row", unit="rank",
-          expect=Near(1, 0), over="seeds"),
+          expect=Near(1.0, 0.0), over="seeds"),
     Claim(id="ratio-large", statement="The loss ratio exceeds two.", statement_zh="损失比大于二。",
-          source="Author 2020, fig. 1", kind="numeric", quantity="loss ratio", expect=Above(2), over="seeds"),
+          source="Author 2020, fig. 1", kind="numeric",
+          quantity="loss ratio", expect=Above(2.0), over="seeds"),
     Claim(id="needs-full", statement="At full scale the error is below one part in a thousand.",
           statement_zh="全尺度下误差低于千分之一。", source="Author 2020, sec. 4", kind="trend",
           quantity="relative error", expect=Below(0.001), over="seeds", scale="full"),
@@ -295,6 +296,8 @@ def _notebook(chapter: Chapter) -> Any:
         'profile = "quick"\nseed = 0', metadata={"tags": ["injected-parameters"]}
     )
     notebook.cells.insert(notebook.cells.index(code[0]) + 1, injected)
+    for index, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{index}"
     notebook.metadata["papermill"] = {"start_time": "2026-01-01T00:00:00", "duration": 1.5}
     return notebook
 

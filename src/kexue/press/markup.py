@@ -96,7 +96,8 @@ def scoreboard(chapters: Sequence[Mapping[str, Any]], address: Callable[[str, st
         yield "Expected", _expected(row)
         yield "Measured", _measured(row)
         link = f'<a href="{escape(address(chapter["slug"], ""))}">{escape(chapter["title"])}</a>'
-        yield "Chapter", f'{link}<div class="kx-origin">{escape(row["kind"])}, {escape(row["profile"])} scale</div>'
+        how = f"{escape(row['kind'])}, {escape(row['profile'])} scale"
+        yield "Chapter", f'{link}<div class="kx-origin">{how}</div>'
 
     pairs = [(chapter, row) for chapter in chapters for row in chapter["claims"]]
     attributes = (

@@ -44,6 +44,19 @@ _TOOLS = (
     "sphinx-external-toc",
     "sphinx-togglebutton",
 )
+_OWN_CODE = (
+    "claims/display.py",
+    "press/catalogue.py",
+    "press/excerpt.py",
+    "press/ledgers.py",
+    "press/markup.py",
+    "press/pages.py",
+    "press/picture.py",
+    "press/provenance.py",
+    "press/publish.py",
+    "press/sitedata.py",
+    "press/stage.py",
+)
 _LOG_TAIL = 40
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -154,11 +167,11 @@ def _digest(edition: Edition, data: dict[str, Any]) -> str:
         digest.update(json.dumps(cells, sort_keys=True).encode())
         digest.update(str(chapter.chapter.key_figure).encode())
     own = [path for path in (edition.root / "book").rglob("*") if path.is_file()]
-    code = [*Path(__file__).parent.glob("*.py"), *Path(__file__).parent.with_name("claims").glob("*.py")]
+    package = Path(__file__).parents[1]
     for path in sorted([*own, edition.root / "_config.yml", edition.root / "_toc.yml"]):
         digest.update(f"\n{path.relative_to(edition.root)}\n".encode() + path.read_bytes())
-    for path in sorted(code):
-        digest.update(f"\n{path.name}\n".encode() + path.read_bytes())
+    for name in _OWN_CODE:
+        digest.update(f"\n{name}\n".encode() + (package / name).read_bytes())
     return digest.hexdigest()
 
 

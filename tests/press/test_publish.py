@@ -1,0 +1,228 @@
+"""Publishing: equal input, equal bytes; nothing changed, nothing done; never a half site."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kexue.press.edition import Edition
+from kexue.press.publish import PublishError, publish
+from tests.site.tinybook import REPOSITORY, stale, tiny_edition, write_book, write_toc
+
+MEANS = "book/language/means.html"
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny book with its site, to be looked at and not changed."""
+    root = tmp_path_factory.mktemp("book")
+    write_book(root)
+    publish(tiny_edition(root))
+    return root
+
+
+@pytest.fixture
+def book(published: Path, tmp_path: Path) -> Path:
+    """A copy of that book with its site, to be changed."""
+    subprocess.run(["cp", "-a", f"{published}/.", str(tmp_path)], check=True)
+    return tmp_path
+
+
+def files(site: Path) -> dict[str, bytes]:
+    """Every file of a site."""
+    return {p.relative_to(site).as_posix(): p.read_bytes() for p in sorted(site.rglob("*")) if p.is_file()}
+
+
+def html(root: Path, name: str = MEANS) -> str:
+    """A page of the book's site."""
+    return (root / "_build" / "html" / name).read_text(encoding="utf-8")
+
+
+def test_two_builds_of_one_edition_have_the_same_bytes(published: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere"
+    report = publish(tiny_edition(published), other)
+    assert not report.skipped
+    assert files(other) == files(published / "_build" / "html")
+
+
+def test_an_unchanged_edition_is_not_built_again_and_costs_little(published: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (published / "_build" / "html").rglob("*")}
+    edition = tiny_edition(published)
+    report = publish(edition)
+    assert report.skipped
+    assert report.seconds < 1
+    assert report.pages > 6
+    assert before == {path: path.stat().st_mtime_ns for path in (published / "_build" / "html").rglob("*")}
+
+
+def test_the_problems_are_reported_again_when_nothing_is_built(published: Path) -> None:
+    problems = publish(tiny_edition(published)).problems
+    assert "unrun is never run; no stored run" in problems
+    assert "older is stale; module kexue.means changed" in problems
+    assert len(problems) == 2
+
+
+def test_an_edit_of_the_prose_is_rendered(book: Path) -> None:
+    chapter = book / "book" / "language" / "means.md"
+    chapter.write_text(
+        chapter.read_text(encoding="utf-8").replace("A wide table:", "A table, edited:"), encoding="utf-8"
+    )
+    assert not publish(tiny_edition(book)).skipped
+    assert "A table, edited:" in html(book)
+    assert "2.833 [2.116, 3.55] rank, n = 3" in html(book)
+
+
+def test_a_library_edit_shows_in_the_source_on_the_page(book: Path) -> None:
+    module = book / "src" / "kexue" / "means.py"
+    module.write_text(
+        module.read_text(encoding="utf-8").replace("of `values`", "of these `values`"), encoding="utf-8"
+    )
+    assert not publish(tiny_edition(book)).skipped
+    assert "of these `values`" in html(book)
+
+
+def test_stale_and_unexecuted_chapters_say_so_on_their_pages(published: Path) -> None:
+    older, unrun = html(published, "book/language/older.html"), html(published, "book/generative/unrun.html")
+    assert "Measured with older code" in older
+    assert "module kexue.means changed" in older
+    assert "measured with older code" in older
+    assert "Not measured yet" in unrun
+    assert "(not measured yet)" in unrun
+    pictures = [
+        path.read_text(encoding="utf-8") for path in (published / "_build/html/_images").glob("*.svg")
+    ]
+    assert sum("not drawn yet" in picture for picture in pictures) == 1
+    assert "kx-banner" not in html(published)
+    assert "stale" in html(published, "book/intro.html")
+
+
+def test_a_stale_chapter_with_other_code_shows_the_cells_that_were_run(book: Path) -> None:
+    ran = {chapter.chapter.slug: chapter.notebook for chapter in tiny_edition(book).chapters}
+    chapter = book / "book" / "language" / "older.md"
+    chapter.write_text(chapter.read_text(encoding="utf-8").replace("draw()", "draw(2)"), encoding="utf-8")
+    now = tiny_edition(book)
+    publish(Edition(book, tuple(replace(c, notebook=ran[c.chapter.slug]) for c in now.chapters)))
+    shown = re.sub(r"<[^>]+>", "", html(book, "book/language/older.html"))
+    assert "draw()" in shown
+    assert "draw(2)" not in shown
+
+
+def test_a_verdict_that_differs_from_the_record_is_on_the_page_and_in_the_report(book: Path) -> None:
+    edition = tiny_edition(book)
+    changed = tuple(
+        replace(chapter, differences=("human-first: refuted, on record reproduced",))
+        if chapter.chapter.slug == "means"
+        else chapter
+        for chapter in edition.chapters
+    )
+    report = publish(Edition(book, changed))
+    assert "means: human-first: refuted, on record reproduced" in report.problems
+    assert "human-first: refuted, on record reproduced" in html(book)
+
+
+def test_a_removed_and_a_renamed_chapter_leave_no_page(book: Path) -> None:
+    (book / "book" / "language" / "older.md").unlink()
+    (book / "book" / "generative" / "unrun.md").rename(book / "book" / "generative" / "renamed.md")
+    write_toc(book, "book/language/means", generative=("book/generative/renamed",))
+    edition = tiny_edition(book)
+    publish(Edition(book, tuple(stale(c) if c.chapter.slug == "renamed" else c for c in edition.chapters)))
+    pages = {
+        name for name in files(book / "_build" / "html") if name.startswith("book/") and name.count("/") == 2
+    }
+    assert pages == {MEANS, "book/generative/renamed.html"}
+
+
+def test_a_chapter_that_the_contents_do_not_list_is_a_problem(book: Path) -> None:
+    write_toc(book, "book/language/means", "book/language/missing", generative=("book/generative/unrun",))
+    problems = publish(tiny_edition(book)).problems
+    assert "book/language/older is not listed in _toc.yml and has no page" in problems
+    assert "_toc.yml lists book/language/missing, which is no page; it is left out" in problems
+
+
+@pytest.mark.parametrize("damage", ["tampered", "missing and extra", "manifest"])
+def test_a_site_that_is_not_as_it_was_written_is_built_again(book: Path, damage: str) -> None:
+    site = book / "_build" / "html"
+    sound = files(site)
+    if damage == "tampered":
+        page = site / MEANS
+        page.write_bytes(page.read_bytes().replace(b"2.833", b"1.000"))
+    elif damage == "missing and extra":
+        (site / "searchindex.js").unlink()
+        (site / "extra.html").write_text("not ours", encoding="utf-8")
+    else:
+        (book / "_build" / "html.manifest.json").write_text("{", encoding="utf-8")
+    report = publish(tiny_edition(book))
+    assert not report.skipped
+    assert files(site) == sound
+
+
+def test_a_figure_without_alt_text_is_a_problem(book: Path) -> None:
+    chapter = book / "book" / "language" / "means.md"
+    source = chapter.read_text(encoding="utf-8").replace('image: {alt: "Rising"}, ', "")
+    chapter.write_text(source, encoding="utf-8")
+    problems = publish(tiny_edition(book)).problems
+    assert any("fig-means has no alt text" in problem for problem in problems), problems
+
+
+def test_names_that_stand_for_nothing_are_problems(book: Path) -> None:
+    chapter = book / "book" / "language" / "means.md"
+    text = chapter.read_text(encoding="utf-8")
+    text += (
+        "\nHere {verdict}`no-such-claim`, {measured}`nor-this`, and\n\n```{library} kexue.means.gone\n```\n"
+    )
+    chapter.write_text(text, encoding="utf-8")
+    problems = " ".join(publish(tiny_edition(book)).problems)
+    for name in ("no-such-claim", "nor-this", "kexue.means.gone"):
+        assert name in problems
+        assert name in html(book)
+
+
+def test_a_warning_of_sphinx_ends_the_build_and_the_old_site_stands(book: Path) -> None:
+    before = files(book / "_build" / "html")
+    chapter = book / "book" / "language" / "means.md"
+    chapter.write_text(chapter.read_text(encoding="utf-8") + "\nSee {ref}`nowhere`.\n", encoding="utf-8")
+    with pytest.raises(PublishError, match="nowhere"):
+        publish(tiny_edition(book))
+    assert files(book / "_build" / "html") == before
+    assert not list((book / "_build").glob(".html-*"))
+
+
+def test_a_killed_build_leaves_the_old_site_and_the_next_one_is_whole(book: Path) -> None:
+    site = book / "_build" / "html"
+    before = files(site)
+    chapter = book / "book" / "language" / "means.md"
+    chapter.write_text(chapter.read_text(encoding="utf-8").replace("A wide", "A very wide"), encoding="utf-8")
+    code = (
+        "import sys; from pathlib import Path; from kexue.press.publish import publish; "
+        "from tests.site.tinybook import tiny_edition; publish(tiny_edition(Path(sys.argv[1])))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    builder = subprocess.Popen(
+        [sys.executable, "-c", code, str(book)], env=environment, start_new_session=True
+    )
+    waited = time.monotonic() + 60
+    while not list((book / "_build").glob(".html-*/site-src/_kexue")) and time.monotonic() < waited:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    os.killpg(builder.pid, signal.SIGKILL)
+    assert builder.wait() == -signal.SIGKILL
+    assert files(site) == before
+    assert not publish(tiny_edition(book)).skipped
+    assert "A very wide" in html(book)
+    assert not list((book / "_build").glob(".html-*"))
+
+
+def test_a_swap_cut_in_the_middle_is_repaired(book: Path) -> None:
+    site = book / "_build" / "html"
+    before = files(site)
+    site.rename(book / "_build" / "html.old")
+    assert publish(tiny_edition(book)).skipped
+    assert files(site) == before

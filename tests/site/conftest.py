@@ -1,0 +1,82 @@
+"""The tiny book's site, built once, and a browser that cannot reach anything but it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from kexue.press.publish import publish
+
+from .tinybook import tiny_edition, write_book
+
+
+@dataclass(frozen=True)
+class ServedSite:
+    """A site's folder and the address it is served under."""
+
+    folder: Path
+    address: str
+
+    def pages(self) -> list[str]:
+        """Every page, by its path in the site."""
+        found = sorted(path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*.html"))
+        return [name for name in found if not name.startswith("_static/")]
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing: the tests look at what the browser saw."""
+
+
+def _serve(folder: Path) -> Iterator[ServedSite]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield ServedSite(folder, f"http://127.0.0.1:{server.server_port}/")
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def tiny_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the tiny book's site."""
+    root = tmp_path_factory.mktemp("tiny")
+    write_book(root)
+    publish(tiny_edition(root))
+    return root / "_build" / "html"
+
+
+def _sites() -> list[str]:
+    return ["tiny", *(["real"] if os.environ.get("KEXUE_SITE") else [])]
+
+
+@pytest.fixture(scope="session", params=_sites())
+def site(request: pytest.FixtureRequest, tiny_site: Path) -> Iterator[ServedSite]:
+    """The tiny book's site, and the one that `KEXUE_SITE` names."""
+    yield from _serve(tiny_site if request.param == "tiny" else Path(os.environ["KEXUE_SITE"]).resolve())
+
+
+@pytest.fixture(scope="session")
+def served_tiny_site(tiny_site: Path) -> Iterator[ServedSite]:
+    """The tiny book's site alone."""
+    yield from _serve(tiny_site)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, as the system installs it."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert executable, "no chromium on the PATH: install the system's chromium package to test the site"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
