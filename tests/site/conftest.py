@@ -27,9 +27,9 @@ class ServedSite:
     address: str
 
     def pages(self) -> list[str]:
-        """Every page, by its path in the site."""
+        """Every page, by its path in the site; not the redirect at its root."""
         found = sorted(path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*.html"))
-        return [name for name in found if not name.startswith("_static/")]
+        return [name for name in found if name != "index.html" and not name.startswith("_static/")]
 
 
 class _Quiet(SimpleHTTPRequestHandler):

@@ -116,6 +116,16 @@ def test_a_page_follows_the_reader_s_theme(
 
 
 @pytest.mark.browser
+def test_the_address_of_the_site_leads_to_the_first_page(
+    browser: Browser, served_tiny_site: ServedSite
+) -> None:
+    page = browser.new_page()
+    page.goto(served_tiny_site.address)
+    page.wait_for_url("**/book/intro.html")
+    page.close()
+
+
+@pytest.mark.browser
 def test_the_scoreboard_is_complete_without_scripts_and_filters_with_them(
     browser: Browser, served_tiny_site: ServedSite
 ) -> None:
