@@ -2,9 +2,11 @@
 
 import os
 
+from jaxtyping import install_import_hook
+
+from tests import shapes
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-from jaxtyping import install_import_hook
-
-install_import_hook("kexue", "beartype.beartype")
+install_import_hook("kexue", f"{shapes.__name__}.checked")

@@ -124,9 +124,9 @@ class TinyBook:
         out, err = process.communicate(timeout=180)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
-    def json(self, *arguments: str) -> Any:
+    def json(self, *arguments: str, env: dict[str, str] | None = None) -> Any:
         """The JSON a `kexue` command prints."""
-        done = self.kexue(*arguments, "--json")
+        done = self.kexue(*arguments, "--json", env=env)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

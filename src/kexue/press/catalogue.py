@@ -285,8 +285,6 @@ def read_code_cells(text: str) -> Iterator[CodeCell]:
         options, skipped = _cell_options(body)
         while skipped < len(body) and not body[skipped].strip():
             skipped += 1
-        while body[skipped:] and not body[-1].strip():
-            body.pop()
         tags = options.get("tags") or ()
         yield CodeCell("\n".join(body[skipped:]), tuple([tags] if isinstance(tags, str) else tags), first + skipped + 1)
 

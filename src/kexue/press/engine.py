@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -149,8 +150,9 @@ class PressEngine(Engine):  # type: ignore[misc]
             cell_limit: seconds a cell may take.
             env: environment of the kernel.
         """
+        seconds = math.ceil(cell_limit)  # nbclient wants whole ones
         client = _Client(
-            nb_man, watch, timeout=cell_limit, startup_timeout=120, iopub_timeout=30, kernel_name=sys.executable
+            nb_man, watch, timeout=seconds, startup_timeout=120, iopub_timeout=30, kernel_name=sys.executable
         )
         client.execute(env=env)
 

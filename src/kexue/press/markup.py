@@ -14,6 +14,7 @@ from kexue.press.picture import interval_picture, mark
 Row = dict[str, Any]
 Place = Callable[[str], str]
 
+_SHORT = 6  # more claims than these are folded where they are declared: the verdict table has them all again
 IN_CHINESE = {"reproduced": "复现", "refuted": "不成立", "inconclusive": "未定", "untested": "未测"}
 
 
@@ -57,7 +58,11 @@ def declared(rows: Sequence[Row]) -> str:
         )
         for row in rows
     )
-    return table("Claims, declared before the first measurement", body)
+    unfolded = " open" if len(rows) <= _SHORT else ""
+    summary = f"Claims declared before the first measurement: {len(rows)}"
+    return (
+        f'<details class="kx-declared"{unfolded}><summary>{summary}</summary>{table(summary, body)}</details>'
+    )
 
 
 def verdict_table(

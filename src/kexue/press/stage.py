@@ -163,6 +163,8 @@ class _Page:
                 shown.append(_plain(output))
             else:
                 claimed.append(directive)
+        if any(text and text.startswith("declared") for text in claimed):
+            metadata["tags"] = [*metadata.get("tags", ()), "hide-input"]  # the table below it says the same
         if "figure" in options:
             shown = self._one_figure(shown, options)
         images = [output for output in shown if IMAGES.keys() & output.get("data", {}).keys()]

@@ -1,0 +1,41 @@
+# make book   set up .venv, run what is stale at the quick profile, leave the site in _build/html
+# make test   lint, types, import rules, tests: every chapter at smoke scale, faults, the site in a browser
+# make lab    open the chapters in JupyterLab
+PYTHON ?= python3
+BIN := .venv/bin
+WORKERS ?= 2
+# One thread a process: several processes that each take every core slow each other manyfold.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: book test check setup lab clean
+.DELETE_ON_ERROR:
+
+book: .venv/.installed
+	$(BIN)/kexue build
+
+setup: .venv/.developer
+
+.venv/.installed: pyproject.toml ci/constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; ok = (3, 11) <= v <= (3, 13); ok or sys.exit("kexue needs Python 3.11 to 3.13, but $(PYTHON) is %d.%d: make PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint ci/constraints.txt --editable .
+	@touch $@
+
+.venv/.developer: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint ci/constraints.txt --editable '.[dev,lab]'
+	@touch $@
+
+check: .venv/.developer
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+lab: .venv/.developer
+	JUPYTER_CONFIG_PATH=$(CURDIR)/ci/jupyter $(BIN)/jupyter lab --notebook-dir=$(CURDIR)
+
+clean:
+	rm -rf _build .venv .kexue

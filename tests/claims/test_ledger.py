@@ -1,0 +1,195 @@
+"""Declaring, sealing, measuring, judging."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kexue.claims import (
+    Above,
+    Below,
+    Between,
+    Claim,
+    ClaimError,
+    Expectation,
+    Ledger,
+    Measurement,
+    Near,
+    declare,
+    ledger,
+    pool,
+    verdict_of,
+)
+
+
+def claim(id="c", expect=None, over="exact", **fields):
+    return Claim(
+        id=id, statement="S.", source="paper, table 1", kind="numeric", expect=expect or Near(1, 0.5), over=over, **fields
+    )
+
+
+@pytest.fixture(autouse=True)
+def _new_session():
+    ledger.reset()
+
+
+def verdict(claim, *values, profile="quick", **fields):
+    return verdict_of(claim, pool(claim, [Measurement("c", tuple(v), **fields) for v in values]), profile)
+
+
+def test_all_inside_all_outside_neither():
+    seeds = claim(expect=Between(0, 10), over="seeds")
+    assert verdict(seeds, [4.0], [5.0], [6.0]) == "reproduced"
+    assert verdict(seeds, [24.0], [25.0], [26.0]) == "refuted"
+    assert verdict(seeds, [9.0], [10.0], [12.0]) == "inconclusive"
+
+
+def test_one_lucky_seed_is_inconclusive():
+    assert verdict(claim(over="seeds"), [1.0]) == "inconclusive"
+
+
+def test_an_exact_value_stands_on_its_numerical_error():
+    exact = claim(expect=Below(1))
+    assert verdict(exact, [0.9]) == "reproduced"
+    assert verdict(exact, [1.0]) == "reproduced"
+    assert verdict(exact, [0.9], error=0.2) == "inconclusive"
+    assert verdict(exact, [1.3], error=0.2) == "refuted"
+
+
+def test_exact_values_that_disagree_between_runs_pool_to_their_hull():
+    assert pool(claim(), [Measurement("c", (1.0,)), Measurement("c", (2.0,), 0.1)]).interval == (1.0, 2.1)
+
+
+def test_outcomes_pool_to_a_share_with_wilsons_interval():
+    draws = claim(expect=Above(0.9), over="draws")
+    pooled = pool(draws, [Measurement("c", (1.0,) * 50, binary=True), Measurement("c", (1.0,) * 50, binary=True)])
+    assert pooled.n == 100
+    assert pooled.interval == pytest.approx((0.9630, 1.0), abs=1e-4)
+
+
+def test_the_same_examples_under_two_seeds_are_not_twice_as_many():
+    examples = claim(over="examples")
+    one = pool(examples, [Measurement("c", (0.0, 1.0, 2.0))])
+    two = pool(examples, [Measurement("c", (0.0, 1.0, 2.0)), Measurement("c", (0.0, 1.0, 2.0))])
+    assert (one.n, one.interval) == (two.n, two.interval)
+    with pytest.raises(ValueError, match="same examples in every run"):
+        pool(examples, [Measurement("c", (0.0, 1.0)), Measurement("c", (0.0,))])
+
+
+def test_below_its_scale_a_claim_is_untested():
+    full = claim(scale="full")
+    assert verdict(full, [1.0], profile="quick") == "untested"
+    assert verdict(full, [1.0], profile="full") == "reproduced"
+    assert verdict(full, profile="full") == "untested"
+
+
+@given(st.floats(-1e9, 1e9), st.floats(0, 1e6), st.floats(-1e9, 1e9), st.floats(0, 1e6))
+def test_no_interval_is_both_inside_and_outside(target, tolerance, low, width):
+    expectation = Near(target, tolerance)
+    assert not (expectation.contains(low, low + width) and expectation.excludes(low, low + width))
+
+
+def test_a_claim_declared_and_never_measured_is_untested_not_dropped():
+    claims = declare(claim("a"), claim("b"), profile="quick", seed=0)
+    claims.measure("a", 1.0)
+    assert [claims.row(id)["verdict"] for id in claims.claims] == ["reproduced", "untested"]
+
+
+def test_the_first_measurement_seals():
+    claims = declare(claim("a"), profile="quick", seed=0)
+    declare(claim("a"), claim("b"), profile="quick", seed=0)  # nothing measured yet
+    ledger.reset()
+    claims = declare(claim("a"), profile="quick", seed=0)
+    claims.measure("a", 1.0)
+    with pytest.raises(ClaimError, match="sealed by the first measurement"):
+        declare(claim("a"), claim("b"), profile="quick", seed=0)
+    assert not declare(claim("a"), profile="quick", seed=0).measurements  # the notebook run again
+
+
+@pytest.mark.parametrize(
+    ("value", "fields", "message"),
+    [
+        (float("nan"), {}, "must be finite"),
+        (float("inf"), {}, "must be finite"),
+        ([1.0, 2.0], {}, "must be one number"),
+        ("1", {}, "must be real numbers"),
+        (1.0, {"unit": "nat"}, "unit of claim 'c' must be '1', got 'nat'"),
+        (1.0, {"error": -1.0}, "error of claim 'c' must be finite and ≥ 0"),
+        (1.0, {"error": float("nan")}, "error of claim 'c' must be finite"),
+    ],
+)
+def test_a_bad_measurement_is_refused_by_name(value, fields, message):
+    with pytest.raises(ClaimError, match=message):
+        declare(claim(), profile="quick", seed=0).measure("c", value, **fields)
+
+
+def test_draws_want_an_array_and_no_error():
+    claims = declare(claim(over="draws"), profile="quick", seed=0)
+    with pytest.raises(ClaimError, match="non-empty 1-D array"):
+        claims.measure("c", 1.0)
+    with pytest.raises(ClaimError, match="non-empty 1-D array"):
+        claims.measure("c", np.array([]))
+    with pytest.raises(ClaimError, match="must be finite"):
+        claims.measure("c", [0.0, np.nan])
+    with pytest.raises(ClaimError, match="error of claim 'c' has no place"):
+        claims.measure("c", [0.0, 1.0], error=0.1)
+
+
+def test_unknown_and_second_measurements_are_refused():
+    claims = declare(claim(), profile="quick", seed=0)
+    with pytest.raises(ClaimError, match="'d' is not declared"):
+        claims.measure("d", 1.0)
+    claims.measure("c", 1.0)
+    with pytest.raises(ClaimError, match="measured already"):
+        claims.measure("c", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"id": "Not Kebab"}, "kebab-case"),
+        ({"over": "runs"}, "over must be one of"),
+        ({"scale": "huge"}, "scale must be one of"),
+        ({"interval": "normal"}, "interval must be one of"),
+        ({"unit": " "}, "unit of claim 'c' must not be empty"),
+    ],
+)
+def test_a_bad_claim_is_refused_by_name(fields, message):
+    with pytest.raises(ValueError, match=message):
+        claim(**fields)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Below(float("inf")), "bound must be a finite number"),
+        (lambda: Between(2, 1), "low must not exceed high"),
+        (lambda: Near(0, -1), "tolerance must be ≥ 0"),
+    ],
+)
+def test_a_bad_expectation_is_refused_by_name(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("claims", "fields", "message"),
+    [
+        ([claim(), claim()], {}, "declared twice"),
+        ([], {}, "at least one Claim"),
+        ([claim()], {"profile": "huge"}, "profile must be one of"),
+        ([claim()], {"seed": -1}, "seed must be an integer"),
+        ([claim()], {"seed": True}, "seed must be an integer"),
+    ],
+)
+def test_a_bad_ledger_is_refused_by_name(claims, fields, message):
+    with pytest.raises(ClaimError, match=message):
+        Ledger(claims, **{"profile": "quick", "seed": 0, **fields})
+
+
+def test_records_come_back_as_they_went():
+    one = claim(expect=Near(0.1, 0.01), over="draws", unit="nat")
+    assert Claim.from_record(one.record()) == one
+    assert Expectation(None, 1.0, "≤ 1") == Below(1.0)
+    measured = Measurement("c", (1.0, 2.0), 0.0, True)
+    assert Measurement.from_record(measured.record()) == measured

@@ -1,0 +1,124 @@
+"""A change re-runs what it touches and nothing else, and `kexue why` says what changed."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+import kexue
+from tests.press.tiny_book import TinyBook
+
+
+class Editable:
+    """A tiny book of two chapters on an editable copy of the library; each execution leaves a line."""
+
+    def __init__(self, book: TinyBook, folder: Path) -> None:
+        self.book = book
+        self.library = folder / "lib" / "kexue"
+        self.counter = folder / "executions"
+        shutil.copytree(Path(kexue.__file__).parent, self.library, ignore=shutil.ignore_patterns("__pycache__"))
+        package = self.library / "toy"
+        package.mkdir()
+        (package / "__init__.py").write_text("")
+        (package / "deep.py").write_text('"""Deep."""\n\n\ndef depth():\n    """How deep."""\n    return 1\n')
+        (package / "middle.py").write_text("from kexue.toy import deep\n\nx = deep.depth()\n")
+        (package / "other.py").write_text("y = 2\n")
+        self.env = {"PYTHONPATH": os.pathsep.join([str(folder / "lib"), os.environ.get("PYTHONPATH", "")])}
+        self.write("user", "from kexue.toy.middle import x")
+        self.write("stranger", "from kexue.toy import other")
+
+    def write(self, slug: str, body: str, **fields: str) -> Path:
+        note = f"with open({str(self.counter)!r}, 'a') as f:\n    print({slug!r}, file=f)"
+        return self.book.write(slug, body=f"{body}\n{note}", **fields)
+
+    def run(self) -> list[str]:
+        """Run what is stale; the chapters that were executed."""
+        self.counter.write_text("")
+        done = self.book.kexue("run", env=self.env)
+        assert done.returncode == 0, done.stderr
+        return sorted(self.counter.read_text().split())
+
+    def why(self) -> str:
+        return self.book.kexue("why", env=self.env).stdout
+
+    def edit(self, path: Path, old: str, new: str) -> None:
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+
+@pytest.fixture
+def editable(book: TinyBook, tmp_path: Path) -> Editable:
+    """The book, run once."""
+    made = Editable(book, tmp_path)
+    assert made.run() == ["stranger", "user"]
+    assert made.run() == []
+    return made
+
+
+def test_a_function_reached_through_another_module_reruns_exactly_its_users(editable: Editable):
+    editable.edit(editable.library / "toy" / "deep.py", "return 1", "return 3")
+    assert "module kexue.toy.deep changed" in editable.why()
+    assert editable.run() == ["user"]
+    assert editable.run() == []
+
+
+def test_a_module_nobody_imports_and_comments_and_docstrings_rerun_nothing(editable: Editable):
+    (editable.library / "toy" / "unused.py").write_text("z = 1\n")
+    editable.edit(editable.library / "toy" / "deep.py", "    return 1", "    # a comment\n    return 1")
+    editable.edit(editable.library / "toy" / "deep.py", '"""How deep."""', '"""How very deep."""')
+    assert editable.run() == []
+
+
+def test_a_package_initialiser_reruns_all_below_it(editable: Editable):
+    (editable.library / "toy" / "__init__.py").write_text("w = 1\n")
+    assert "module kexue.toy changed" in editable.why()
+    assert editable.run() == ["stranger", "user"]
+
+
+def test_prose_and_comments_of_a_chapter_rerun_nothing_and_code_does(editable: Editable):
+    path = editable.book.root / "book" / "language" / "user.md"
+    editable.edit(path, "More prose.", "Quite other prose.")
+    editable.edit(path, "import x\n", "import x  # why\n")
+    assert editable.run() == []
+    editable.edit(path, "seed + 1", "seed + 2")
+    line = next(i for i, text in enumerate(path.read_text().split("\n"), start=1) if "seed + 2" in text)
+    assert f"cell at line {line} changed: claims.measure" in editable.why()
+    assert [row["stale"] for row in editable.book.json("claims", "user", env=editable.env)] == [True, True]
+    assert editable.run() == ["user"]
+
+
+def test_more_seeds_run_only_the_new_ones(editable: Editable):
+    editable.counter.write_text("")
+    done = editable.book.kexue("run", "user", "--seeds", "0,2", env=editable.env)
+    assert done.returncode == 0, done.stderr
+    assert editable.counter.read_text().split() == ["user"]
+
+
+def test_force_runs_what_is_fresh(editable: Editable):
+    editable.counter.write_text("")
+    assert editable.book.kexue("run", "user", "--force", env=editable.env).returncode == 0
+    assert editable.counter.read_text().split() == ["user"]
+
+
+def test_a_hidden_import_is_refused(editable: Editable):
+    editable.write("user", "import importlib\nimportlib.import_module('kexue.toy.other')")
+    done = editable.book.kexue("run", env=editable.env)
+    assert done.returncode == 1
+    assert "kexue.toy.other, which no import statement reaches" in done.stderr
+
+
+def test_data_read_without_being_declared_is_refused(editable: Editable):
+    editable.write("user", "from kexue.data import load\nload('leaderboards/rules')")
+    done = editable.book.kexue("run", env=editable.env)
+    assert done.returncode == 1
+    assert "read leaderboards/rules; add it to `kexue.data`" in done.stderr
+
+
+def test_sources_edited_while_they_run_are_not_stored(editable: Editable):
+    path = editable.library / "toy" / "deep.py"
+    editable.write("user", f"import kexue.toy.middle\nopen({str(path)!r}, 'a').write('q = 1\\n')")
+    done = editable.book.kexue("run", env=editable.env)
+    assert done.returncode == 1
+    assert "sources changed while it ran (module kexue.toy.deep changed); run again" in done.stderr
