@@ -49,14 +49,13 @@ def stage(edition: Edition, data: dict[str, Any], folder: Path) -> tuple[str, ..
     Returns:
         What is wrong with the chapters' pages, as sentences.
     """
-    chapters = {chapter.chapter.path.resolve() for chapter in edition.chapters}
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "*.ipynb")
+    pages, never = edition.root / "book", shutil.ignore_patterns(".*", "__pycache__", "*.ipynb")
 
     def left_out(directory: str, names: list[str]) -> set[str]:
-        here = Path(directory).resolve()
-        return ignored(directory, names) | {name for name in names if here / name in chapters}
+        chapters = {name for name in names if name.endswith(".md") and Path(directory) != pages}
+        return never(directory, names) | chapters
 
-    shutil.copytree(edition.root / "book", folder / "book", ignore=left_out)
+    shutil.copytree(pages, folder / "book", ignore=left_out)
     shutil.copyfile(edition.root / "_config.yml", folder / "_config.yml")
     problems = list(_write_toc(edition, folder))
     for chapter, shown in zip(edition.chapters, data["chapters"], strict=True):
