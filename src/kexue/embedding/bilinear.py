@@ -52,8 +52,9 @@ def sparse_target(count: int, neighbours: int, *, generator: torch.Generator) ->
     """
     if not 1 <= neighbours <= _words(count):
         raise ValueError(f"neighbours must lie in [1, {count}], got {neighbours}")
-    chosen = torch.rand(count, count, generator=generator).argsort(1)[:, :neighbours]
-    return torch.zeros(count, count).scatter_(1, chosen, 1 / neighbours)
+    device = generator.device
+    chosen = torch.rand(count, count, generator=generator, device=device).argsort(1)[:, :neighbours]
+    return torch.zeros(count, count, device=device).scatter_(1, chosen, 1 / neighbours)
 
 
 def low_rank_target(
@@ -73,7 +74,10 @@ def low_rank_target(
     scale = math.sqrt(
         _checks.real("spread", spread, above=0) / math.sqrt(_checks.real("rank", rank, at_least=1))
     )
-    u, v = (torch.randn(_words(count), rank, generator=generator) * scale for _ in range(2))
+    u, v = (
+        torch.randn(_words(count), rank, generator=generator, device=generator.device) * scale
+        for _ in range(2)
+    )
     return (u @ v.T).softmax(1)
 
 
@@ -90,7 +94,7 @@ def full_rank_target(
     Raises:
         ValueError: for N < 2 or spread ≤ 0.
     """
-    logits = torch.randn(_words(count), count, generator=generator)
+    logits = torch.randn(_words(count), count, generator=generator, device=generator.device)
     return (_checks.real("spread", spread, above=0) * logits).softmax(1)
 
 

@@ -53,7 +53,8 @@ def sphere_codebook(
     _checks.real("count", count, at_least=1)
     radius = math.sqrt(_checks.norm_product(norm_product) * _checks.dimension(n))
     vectors = torch.randn(count, n, generator=generator, device=generator.device, dtype=dtype)
-    return vectors * (radius / torch.linalg.vector_norm(vectors, dim=1, keepdim=True))
+    lengths: Tensor = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+    return vectors * radius / lengths
 
 
 def softmax_entropy(

@@ -117,8 +117,8 @@ def miller_madow_entropy(counts: csr_array) -> float:
     A first-order correction: still low where most pairs were never seen.
 
     Args:
-        counts: integer counts of independent observations (symmetric counts hold each observation twice:
-            pass one triangle, or halve the result's correction knowingly).
+        counts: integer counts. Symmetric ones are right as they are: they hold each observation twice,
+            and each free cell twice.
 
     Returns:
         The corrected entropy.

@@ -5,8 +5,8 @@ the mean of log σ(−⟨u_i, v_k⟩) over noise words k. What differs is the or
 
 * a run of `_SPAN` consecutive tokens meets all its contexts in one banded product (window shrinking enters as
   its mean weight, not as a draw), so a context vector is read once, not once a pair;
-* the noise words are drawn once a batch and shared by its centres, with weight K · (pairs of the centre)/(pool):
-  the same mean, far fewer rows to read;
+* the noise words are drawn once a batch and shared by its centres, with weight K · (pairs of the
+  centre)/(pool): the same mean, far fewer rows to read;
 * steps are Adagrad's with one accumulator a row, so a batch may hold a frequent word a hundred times.
 """
 

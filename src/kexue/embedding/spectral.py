@@ -74,28 +74,28 @@ def truncated_svd(
 
 
 def similarity_correlation(
-    vectors: Float64[np.ndarray, "words n"],
-    pairs: list[tuple[int, int]],
+    first: Float64[np.ndarray, "pairs n"],
+    second: Float64[np.ndarray, "pairs n"],
     judgements: Float64[np.ndarray, " pairs"],
 ) -> float:
     """Spearman's correlation of cosine similarity with human judgement.
 
     Args:
-        vectors: embedding, shape (N, n); a zero vector counts as similarity 0.
-        pairs: word ids.
+        first: vector of the first word of each pair; a zero vector counts as similarity 0.
+        second: vector of the second word of each pair.
         judgements: one a pair.
 
     Returns:
         The correlation, in [−1, 1].
 
     Raises:
-        ValueError: for fewer than three pairs, or as many judgements as pairs not given.
+        ValueError: for fewer than three pairs, or unequal numbers of them.
     """
-    if len(pairs) != len(judgements) or len(pairs) < 3:
+    if not len(first) == len(second) == len(judgements) >= 3:
+        shapes = (first.shape, second.shape, judgements.shape)
         raise ValueError(
-            f"pairs and judgements must match and be at least 3, got {len(pairs)} and {len(judgements)}"
+            f"first, second and judgements must hold as many pairs, at least 3; got shapes {shapes}"
         )
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    units = vectors / np.where(norms > 0, norms, 1)
-    first, second = np.array(pairs).T
-    return float(spearmanr((units[first] * units[second]).sum(1), judgements).statistic)
+    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    cosines = (first * second).sum(1) / np.where(norms > 0, norms, 1)
+    return float(spearmanr(cosines, judgements).statistic)
