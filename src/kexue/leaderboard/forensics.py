@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -12,8 +13,7 @@ from kexue.leaderboard.means import MEANS
 from kexue.leaderboard.subsets import subset_masks, subset_means
 
 
-@dataclass(frozen=True)
-class Explanation:
+class Explanation(NamedTuple):
     """One way to obtain a printed average.
 
     Args:
@@ -128,6 +128,9 @@ def coincidences(
     counts = np.full(len(found.explanations), np.nan)
     # Half-way cases may round either way in the last bit of a float; the nudge sends all of them up.
     digits = np.floor(values[usable] * 10.0**decimals + 0.5 + 1e-7)
-    _, group, sizes = np.unique(digits, axis=0, return_inverse=True, return_counts=True)
-    counts[usable] = sizes[group.reshape(-1)] - 1
+    group = np.zeros(len(digits), dtype=np.int64)
+    for row in digits.T:  # number the distinct prints, one row at a time
+        place = np.unique(row, return_inverse=True)[1]
+        group = np.unique(group * (place.max(initial=0) + 1) + place, return_inverse=True)[1]
+    counts[usable] = np.bincount(group)[group] - 1
     return counts
