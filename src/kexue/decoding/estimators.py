@@ -1,0 +1,142 @@
+"""How sure one can be of a non-termination rate."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy import stats
+from torch import Tensor
+
+from kexue.decoding.protocol import LanguageModel, check_context, check_horizon, check_model
+from kexue.decoding.rules import Rule
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share with its interval: ``hits`` of ``trials``."""
+
+    hits: int
+    trials: int
+    low: float
+    high: float
+
+    @property
+    def value(self) -> float:
+        """``hits / trials``."""
+        return self.hits / self.trials
+
+
+def wilson(hits: int, trials: int, level: float = 0.95) -> Rate:
+    """Wilson's score interval of a share.
+
+    Args:
+        hits: X.
+        trials: N.
+        level: coverage.
+
+    Returns:
+        The share and its interval.
+    """
+    interval = stats.binomtest(hits, trials).proportion_ci(level, method="wilson")
+    return Rate(hits, trials, float(interval.low), float(interval.high))
+
+
+def clopper_pearson(hits: int, trials: int, level: float = 0.95) -> Rate:
+    """Clopper and Pearson's interval of a share; with no hit, the one-sided bound ``1 - (1 - level)^(1/N) ≈ 3/N``.
+
+    Args:
+        hits: X.
+        trials: N.
+        level: coverage.
+
+    Returns:
+        The share and its interval.
+    """
+    if hits == 0:
+        test = stats.binomtest(0, trials, alternative="less")
+        return Rate(0, trials, 0.0, float(test.proportion_ci(level, method="exact").high))
+    interval = stats.binomtest(hits, trials).proportion_ci(level, method="exact")
+    return Rate(hits, trials, float(interval.low), float(interval.high))
+
+
+def mcnemar(first: Bool[np.ndarray, " contexts"], second: Bool[np.ndarray, " contexts"]) -> float:
+    """The exact two-sided p-value that two decoders fail equally often on the same contexts.
+
+    Args:
+        first: failures of one decoder.
+        second: failures of the other.
+
+    Returns:
+        The binomial p-value of the discordant pairs; 1 when there are none.
+    """
+    only_first = int((first & ~second).sum())
+    only_second = int((second & ~first).sum())
+    if only_first + only_second == 0:
+        return 1.0
+    return float(stats.binomtest(only_first, only_first + only_second).pvalue)
+
+
+def sign_test(differences: Sequence[float]) -> float:
+    """The exact two-sided p-value that a paired difference over seeds is as often positive as negative.
+
+    Args:
+        differences: one a seed; zeros are left out.
+
+    Returns:
+        The binomial p-value; 1 when all are zero.
+    """
+    signs = [value > 0 for value in differences if value != 0]
+    return float(stats.binomtest(sum(signs), len(signs)).pvalue) if signs else 1.0
+
+
+@torch.no_grad()
+def log_survival(
+    model: LanguageModel,
+    context: Int[Tensor, "batch context"],
+    rule: Rule,
+    horizon: int,
+    generator: torch.Generator,
+    grid: Sequence[int] | None = None,
+) -> Float[Tensor, "batch grid"]:
+    """``ln W_L``, with ``W_L = prod_{t<=L} (1 - q_t(eos))`` along a chain on which ``<eos>`` is forbidden.
+
+    The mean of ``W_L`` is ``r_L`` without bias and never more variable than counting survivors (Rao–Blackwell), down
+    to rates that no count could show. A chain whose decoder has lost ``<eos>`` keeps ``ln W`` constant; one that is
+    merely slow goes on falling. Where ``q(eos) = 1`` the chain ends with ``W = 0``.
+
+    Args:
+        model: the language model.
+        context: tokens, shape (batch, context).
+        rule: the decoder.
+        horizon: L.
+        generator: where the tokens are drawn from.
+        grid: the L at which ``ln W_L`` is kept; only the horizon by default.
+
+    Returns:
+        ``ln W``, −∞ where it is 0, shape (batch, len(grid)).
+
+    Source: the identity ``P(|Y| > L) = E[prod (1 - q_t(eos))]``, this book.
+    """
+    check_model(model)
+    check_context(context, model.vocabulary)
+    check_horizon(horizon)
+    kept = [horizon] if grid is None else list(grid)
+    state, token = model.init(context[:, :-1]), context[:, -1]
+    total = torch.zeros(context.shape[0], dtype=torch.float64, device=context.device)
+    columns = {}
+    for step in range(1, horizon + 1):
+        logits, state = model.step(token, state)
+        law = rule.log_law(logits, model.eos)
+        # log1p of the stop probability itself: summing the others in single precision loses everything below 1e-7.
+        total = total + torch.log1p(-law[:, model.eos].double().exp().clamp(max=1.0))
+        dead = total.isneginf()
+        go_on = law.clone()
+        go_on[:, model.eos] = -torch.inf
+        # A dead chain still needs a token to carry on with; its weight stays 0.
+        go_on[dead] = 0.0
+        token = torch.multinomial(go_on.softmax(dim=1), 1, generator=generator).squeeze(1)
+        if step in kept:
+            columns[step] = total.clone()
+    return torch.stack([columns[step] for step in kept], dim=1)

@@ -1,0 +1,108 @@
+"""What a language model is to a decoder: a state made from a prefix, and one step."""
+
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+State = tuple[Any, ...]
+"""A tuple of tensors whose first dimension is the batch; entries that are no tensor are shared by all rows."""
+
+
+@runtime_checkable
+class LanguageModel(Protocol):
+    """A next-token law, advanced one token at a time.
+
+    A context ``c_1 … c_k`` is read as ``state = init(c_1 … c_{k-1})`` and then ``logits, state = step(c_k, state)``:
+    the logits that come back belong to the first token to be generated. The state handed to ``step`` is used up.
+    """
+
+    vocabulary: int
+    eos: int
+
+    def init(self, prefix: Int[Tensor, "batch length"]) -> State:
+        """The state after reading ``prefix``, which may have no column."""
+        ...
+
+    def step(
+        self, token: Int[Tensor, " batch"], state: State
+    ) -> tuple[Float[Tensor, "batch vocabulary"], State]:
+        """Unnormalised log-probabilities of the next token after reading ``token``, and the new state."""
+        ...
+
+
+def select(state: State, rows: Int[Tensor, " kept"]) -> State:
+    """Keep (or reorder, or repeat) the batch rows of a state.
+
+    Args:
+        state: a tuple; tensors have the batch first, nested tuples are followed, everything else is shared.
+        rows: indices into the batch, int64.
+
+    Returns:
+        The state of those rows, in that order.
+    """
+    return tuple(
+        entry.index_select(0, rows)
+        if isinstance(entry, Tensor)
+        else select(entry, rows)
+        if isinstance(entry, tuple)
+        else entry
+        for entry in state
+    )
+
+
+def check_model(model: LanguageModel) -> None:
+    """Refuse a model whose vocabulary has no ``<eos>``.
+
+    Raises:
+        ValueError: when ``model.eos`` is not an index into the vocabulary.
+    """
+    if not 0 <= model.eos < model.vocabulary:
+        raise ValueError(
+            f"model.eos is {model.eos}, want an index into the vocabulary of {model.vocabulary} tokens: "
+            "a vocabulary without <eos> cannot stop"
+        )
+
+
+def check_context(context: Int[Tensor, "batch length"], vocabulary: int) -> None:
+    """Refuse an empty context and tokens outside the vocabulary.
+
+    Raises:
+        ValueError: naming ``context``, its shape or the offending token.
+    """
+    if context.ndim != 2 or context.shape[0] == 0 or context.shape[1] == 0:
+        raise ValueError(
+            f"context has shape {tuple(context.shape)}, want (batch, length) with at least one row and one token "
+            "(give an empty context its <bos>)"
+        )
+    low, high = int(context.min()), int(context.max())
+    if low < 0 or high >= vocabulary:
+        raise ValueError(f"context holds tokens {low} … {high}, want 0 … {vocabulary - 1}")
+
+
+def check_horizon(horizon: int) -> None:
+    """Refuse a horizon below one step.
+
+    Raises:
+        ValueError: naming ``horizon``.
+    """
+    if horizon < 1:
+        raise ValueError(f"horizon is {horizon}, want at least 1 step")
+
+
+def check_logits(logits: Float[Tensor, "batch vocabulary"]) -> None:
+    """Refuse logits from which no token can be drawn.
+
+    A logit of −∞ is a probability 0 and is fine; NaN, +∞, or a row of −∞ is not.
+
+    Raises:
+        ValueError: naming ``logits`` and the first bad row.
+    """
+    best = logits.amax(dim=-1)
+    if not bool(torch.isfinite(best).all()):
+        row = int((~torch.isfinite(best)).nonzero()[0, 0])
+        raise ValueError(
+            f"logits of row {row} have maximum {float(best[row])}, want a finite one: NaN, +inf and rows of -inf "
+            "are no distribution"
+        )
