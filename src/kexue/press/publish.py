@@ -163,7 +163,7 @@ def _digest(edition: Edition, data: dict[str, Any]) -> str:
     digest.update(json.dumps(data, sort_keys=True, default=str).encode())
     for chapter in edition.chapters:
         digest.update(chapter.chapter.source.encode())
-        cells = chapter.notebook.cells if chapter.notebook is not None else None
+        cells = chapter.notebook["cells"] if chapter.notebook is not None else None
         digest.update(json.dumps(cells, sort_keys=True).encode())
         digest.update(str(chapter.chapter.key_figure).encode())
     own = [path for path in (edition.root / "book").rglob("*") if path.is_file()]

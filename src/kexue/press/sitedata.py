@@ -48,8 +48,8 @@ def mistakes(edition: Edition, data: dict[str, Any]) -> tuple[str, ...]:
 
 def _texts(chapter: ChapterEdition) -> list[str]:
     """The current text, and that of the stored run: either may end up on the page."""
-    cells = chapter.notebook.cells if chapter.notebook is not None else []
-    return [chapter.chapter.source, *(cell.source for cell in cells if cell.cell_type == "markdown")]
+    cells = chapter.notebook["cells"] if chapter.notebook is not None else []
+    return [chapter.chapter.source, *("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")]
 
 
 def _chapter(edition: ChapterEdition) -> dict[str, Any]:

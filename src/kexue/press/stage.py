@@ -222,7 +222,8 @@ class _Page:
 def _cells_of_run(edition: ChapterEdition) -> list[Any]:
     if edition.notebook is None:
         return []
-    return [cell for cell in edition.notebook.cells if not _LEFT_OUT & set(cell.metadata.get("tags", ()))]
+    notebook = jupytext.reads(json.dumps(edition.notebook), fmt="ipynb")
+    return [cell for cell in notebook.cells if not _LEFT_OUT & set(cell.metadata.get("tags", ()))]
 
 
 def _same_code(current: list[Any], run: list[Any], *, trusted: bool) -> bool:
