@@ -43,18 +43,27 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-Chapters = Annotated[list[str] | None, typer.Argument(metavar="[CHAPTER]...", help="Chapters by name; all of them if none.")]
+Chapters = Annotated[
+    list[str] | None, typer.Argument(metavar="[CHAPTER]...", help="Chapters by name; all of them if none.")
+]
 ProfileOption = Annotated[
-    Profile, typer.Option(help="smoke: seconds, for tests; quick: minutes on a laptop; full: the article's scale.")
+    Profile,
+    typer.Option(help="smoke: seconds, for tests; quick: minutes on a laptop; full: the article's scale."),
 ]
 SeedsOption = Annotated[
-    str | None, typer.Option(metavar="N|A,B,…", help="How many seeds, or which; default: what each chapter says.")
+    str | None,
+    typer.Option(metavar="N|A,B,…", help="How many seeds, or which; default: what each chapter says."),
 ]
 DeviceOption = Annotated[Device, typer.Option(help="auto takes a GPU where there is one.")]
-JobsOption = Annotated[int | None, typer.Option(min=1, help="Runs at a time; default: one a core (GPU: one).")]
+JobsOption = Annotated[
+    int | None, typer.Option(min=1, help="Runs at a time; default: one a core (GPU: one).")
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Run again what is fresh, too.")]
 StrictOption = Annotated[
-    bool, typer.Option("--strict", help="Exit code 1 if anything is stale, failed, or judged otherwise than on record.")
+    bool,
+    typer.Option(
+        "--strict", help="Exit code 1 if anything is stale, failed, or judged otherwise than on record."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -150,7 +159,9 @@ def run(
     """Run what is stale, in parallel; exit code 1 if any chapter failed (the others finish)."""
     with _errors():
         root, found, store = _book(chapters)
-        code = _run(root, found, store, profile, _seeds(seeds), device, jobs, force, strict, named=bool(chapters))
+        code = _run(
+            root, found, store, profile, _seeds(seeds), device, jobs, force, strict, named=bool(chapters)
+        )
     raise typer.Exit(code)
 
 
@@ -177,7 +188,11 @@ def _run(
             chapter.seeds(profile)  # a chapter asked for by name must have the profile
     units = plan(store, chapters, profile=profile, device=where, seeds=seeds)
     work = [unit for unit in units if force or unit.run is None]
-    fresh = [Outcome(unit, "fresh", seconds=unit.run.seconds) for unit in units if unit.run is not None and not force]
+    fresh = [
+        Outcome(unit, "fresh", seconds=unit.run.seconds)
+        for unit in units
+        if unit.run is not None and not force
+    ]
     outcomes: list[Outcome] = []
     if work:
         store.check_writable()
@@ -186,19 +201,24 @@ def _run(
             with Progress(work) as progress:
                 outcomes = run_units(work, store, jobs=min(limit, len(work)), force=force, tell=progress.tell)
         except Interrupted as interrupted:
-            typer.secho("kexue: interrupted; finished runs are kept, no kernel is left", fg=typer.colors.YELLOW, err=True)
+            typer.secho(
+                "kexue: interrupted; finished runs are kept, no kernel is left",
+                fg=typer.colors.YELLOW,
+                err=True,
+            )
             raise typer.Exit(130) from interrupted
     shown = edition(root, chapters, store, profile=profile, device=where, seeds=seeds)
     show(runs_table([*fresh, *outcomes], shown))
     for outcome in outcomes:
         if outcome.status == "failed":
             typer.secho(f"failed: {outcome.unit.name}: {outcome.message}", fg=typer.colors.RED, err=True)
-    for chapter in shown.chapters:
-        for difference in chapter.differences:
-            typer.secho(f"verdict differs from the record: {chapter.chapter.slug}: {difference}", fg=typer.colors.YELLOW, err=True)
-    if any(outcome.status == "failed" for outcome in outcomes):
-        return 1
-    return 1 if strict and any(chapter.differences for chapter in shown.chapters) else 0
+    turned = [
+        f"{entry.chapter.slug}: {difference}" for entry in shown.chapters for difference in entry.differences
+    ]
+    for difference in turned:
+        typer.secho(f"verdict differs from the record: {difference}", fg=typer.colors.YELLOW, err=True)
+    failed = any(outcome.status == "failed" for outcome in outcomes)
+    return 1 if failed or (strict and turned) else 0
 
 
 def _cores() -> int:
@@ -220,7 +240,7 @@ def why(
 
         _, found, store = _book(chapters)
         units = plan(store, found, profile=profile, device=resolve_device(device))
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "chapter": unit.chapter.slug,
                 "profile": unit.profile,
@@ -309,7 +329,9 @@ def build(
     """Run what is stale, then publish the site; a failed chapter is shown as such and the exit code is 1."""
     with _errors():
         root, found, store = _book(chapters)
-        ran = _run(root, found, store, profile, _seeds(seeds), device, jobs, force, strict, named=bool(chapters))
+        ran = _run(
+            root, found, store, profile, _seeds(seeds), device, jobs, force, strict, named=bool(chapters)
+        )
         _, every, _ = _book(None)
         published = _publish(root, every, store, profile, device, strict)
     raise typer.Exit(ran or published)

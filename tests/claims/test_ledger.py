@@ -24,7 +24,13 @@ from kexue.claims import (
 
 def claim(id="c", expect=None, over="exact", **fields):
     return Claim(
-        id=id, statement="S.", source="paper, table 1", kind="numeric", expect=expect or Near(1, 0.5), over=over, **fields
+        id=id,
+        statement="S.",
+        source="paper, table 1",
+        kind="numeric",
+        expect=expect or Near(1, 0.5),
+        over=over,
+        **fields,
     )
 
 
@@ -62,7 +68,9 @@ def test_exact_values_that_disagree_between_runs_pool_to_their_hull():
 
 def test_outcomes_pool_to_a_share_with_wilsons_interval():
     draws = claim(expect=Above(0.9), over="draws")
-    pooled = pool(draws, [Measurement("c", (1.0,) * 50, binary=True), Measurement("c", (1.0,) * 50, binary=True)])
+    pooled = pool(
+        draws, [Measurement("c", (1.0,) * 50, binary=True), Measurement("c", (1.0,) * 50, binary=True)]
+    )
     assert pooled.n == 100
     assert pooled.interval == pytest.approx((0.9630, 1.0), abs=1e-4)
 

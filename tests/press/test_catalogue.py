@@ -82,7 +82,11 @@ def test_an_unknown_chapter_is_named_with_those_there_are(book: TinyBook):
         ("smoke: {seeds: 1}", "huge: {seeds: 1}", "`kexue.profiles` must map some of smoke, quick, full"),
         ("quick: {seeds: 1}", "quick: {seeds: none}", "seeds` must be an integer ≥ 1"),
         (":tags: [claims]", ":tags: [other]", "exactly one cell must be tagged `claims`, found 0"),
-        ("from kexue.claims import", "import os\nfrom kexue.claims import", "the claims cell may import only"),
+        (
+            "from kexue.claims import",
+            "import os\nfrom kexue.claims import",
+            "the claims cell may import only",
+        ),
         ("claims = declare(", "ledger = claims = None; declare(", "must bind one ledger"),
         ("expect=Below(0)", "expect=Below(profil)", "the claims cell fails on its own: name 'profil'"),
     ],

@@ -17,7 +17,9 @@ class Editable:
         self.book = book
         self.library = folder / "lib" / "kexue"
         self.counter = folder / "executions"
-        shutil.copytree(Path(kexue.__file__).parent, self.library, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            Path(kexue.__file__).parent, self.library, ignore=shutil.ignore_patterns("__pycache__")
+        )
         package = self.library / "toy"
         package.mkdir()
         (package / "__init__.py").write_text("")

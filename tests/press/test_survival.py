@@ -61,13 +61,16 @@ def test_a_killed_kernel_is_named_and_hurts_nobody_else(book: TinyBook, tmp_path
     process = book.start("run", "--jobs", "2")
     (pid,) = wait_for_pids(tmp_path / "pids")
     os.kill(pid, signal.SIGKILL)
-    out, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     line = path.read_text().split("\n").index("import os") + 1
     assert f"book/language/killed.md:{line}: code cell 3 of 4" in err
     assert "killed by SIGKILL" in err
     assert "MB of memory" in err
-    assert {row["chapter"]: row["state"] for row in book.json("list")} == {"good": "fresh", "killed": "failed"}
+    assert {row["chapter"]: row["state"] for row in book.json("list")} == {
+        "good": "fresh",
+        "killed": "failed",
+    }
     (failed,) = (book.store / "failed").iterdir()
     partial = json.loads((failed / "partial.ipynb").read_text())
     assert any("profile" in "".join(cell["source"]) for cell in partial["cells"])
@@ -206,7 +209,10 @@ def test_two_commands_at_once_make_one_run(book: TinyBook, tmp_path: Path):
 
 def in_namespace(book: TinyBook, mount: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `kexue` where the store is mounted as `mount` says; the mount ends with the process."""
-    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode
+    ):
         pytest.skip("this system lets nobody mount in a namespace of one's own")
     command = f'{mount} && exec "$@"'
     return subprocess.run(

@@ -75,7 +75,9 @@ class TinyBook:
         self._toc()
 
     def _toc(self) -> None:
-        files = "".join(f"  - file: book/language/{p.stem}\n" for p in sorted((self.root / "book/language").glob("*.md")))
+        files = "".join(
+            f"  - file: book/language/{p.stem}\n" for p in sorted((self.root / "book/language").glob("*.md"))
+        )
         (self.root / "_toc.yml").write_text("format: jb-book\nroot: book/intro\nchapters:\n" + files)
 
     def write(

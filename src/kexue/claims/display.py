@@ -36,12 +36,16 @@ def measured(row: dict[str, Any]) -> str:
 
 def _text(row: dict[str, Any]) -> str:
     expectation = f"{row['quantity']} {row['expect']}"
-    return f"{MARKS[row['verdict']]} {row['verdict']:<12} {row['id']}: {measured(row)} (claimed {expectation})"
+    return (
+        f"{MARKS[row['verdict']]} {row['verdict']:<12} {row['id']}: {measured(row)} (claimed {expectation})"
+    )
 
 
 def _html(rows: Sequence[dict[str, Any]]) -> str:
     def chip(verdict: str) -> str:
-        style = f"background:{_HUES[verdict]};color:#fff;border-radius:1em;padding:.1em .7em;white-space:nowrap"
+        style = (
+            f"background:{_HUES[verdict]};color:#fff;border-radius:1em;padding:.1em .7em;white-space:nowrap"
+        )
         return f'<span style="{style}">{MARKS[verdict]} {verdict}</span>'
 
     body = "".join(
@@ -65,4 +69,4 @@ def show(mime: str, data: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Non
         return
     from IPython.display import display
 
-    display({mime: data, "text/html": _html(rows), "text/plain": "\n".join(map(_text, rows))}, raw=True)  # type: ignore[no-untyped-call]
+    display({mime: data, "text/html": _html(rows), "text/plain": "\n".join(map(_text, rows))}, raw=True)

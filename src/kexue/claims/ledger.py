@@ -46,9 +46,7 @@ class Ledger:
         self.seed = seed
         self.measurements: dict[str, Measurement] = {}
 
-    def measure(
-        self, id: str, value: npt.ArrayLike, *, unit: str = "1", error: float = 0.0
-    ) -> None:
+    def measure(self, id: str, value: npt.ArrayLike, *, unit: str = "1", error: float = 0.0) -> None:
         """Record the measurement of a claim, once, and show its verdict as far as this run alone can tell.
 
         Args:
@@ -74,9 +72,13 @@ class Ledger:
         single = claim.over in ("exact", "seeds")
         if array.ndim != (0 if single else 1) or array.size == 0:
             wanted = "one number" if single else "a non-empty 1-D array, one entry a replicate"
-            raise ClaimError(f"value of claim {id!r} (over {claim.over}) must be {wanted}, got shape {array.shape}")
+            raise ClaimError(
+                f"value of claim {id!r} (over {claim.over}) must be {wanted}, got shape {array.shape}"
+            )
         if not np.isfinite(array).all():
-            raise ClaimError(f"value of claim {id!r} must be finite, got {np.unique(array[~np.isfinite(array)])}")
+            raise ClaimError(
+                f"value of claim {id!r} must be finite, got {np.unique(array[~np.isfinite(array)])}"
+            )
         if not math.isfinite(error) or error < 0:
             raise ClaimError(f"error of claim {id!r} must be finite and ≥ 0, got {error!r}")
         if error and claim.over != "exact":

@@ -82,7 +82,7 @@ class Chapter:
                 raise PressError(f"{self.path}: `kexue.{field}` is missing from the front matter")
         if not all(isinstance(matter["article"].get(key), str) for key in ("title", "date", "url")):
             raise PressError(
-                f"{self.path}: `kexue.article` must hold title, date and url as strings; quote the date (\"2021-12-04\"), "
+                f'{self.path}: `kexue.article` must hold title, date and url as strings; quote the date ("2021-12-04"), '
                 "for a notebook cannot hold a bare YAML date"
             )
         unknown = set(matter["profiles"]) - set(PROFILES)
@@ -93,7 +93,9 @@ class Chapter:
         for profile, settings in matter["profiles"].items():
             seeds = (settings or {}).get("seeds")
             if not isinstance(seeds, int) or seeds < 1:
-                raise PressError(f"{self.path}: `kexue.profiles.{profile}.seeds` must be an integer ≥ 1, got {seeds!r}")
+                raise PressError(
+                    f"{self.path}: `kexue.profiles.{profile}.seeds` must be an integer ≥ 1, got {seeds!r}"
+                )
         return matter
 
     @property
@@ -130,7 +132,11 @@ class Chapter:
     @property
     def profiles(self) -> dict[str, dict[str, Any]]:
         """The settings of each profile the chapter has; `seeds` is how many replicates it takes."""
-        return {name: self.front_matter["profiles"][name] for name in PROFILES if name in self.front_matter["profiles"]}
+        return {
+            name: self.front_matter["profiles"][name]
+            for name in PROFILES
+            if name in self.front_matter["profiles"]
+        }
 
     @property
     def data(self) -> list[str]:
@@ -150,7 +156,9 @@ class Chapter:
             PressError: when the chapter has no such profile.
         """
         if profile not in self.profiles:
-            raise PressError(f"chapter {self.slug!r} has no profile {profile!r}; it has {', '.join(self.profiles)}")
+            raise PressError(
+                f"chapter {self.slug!r} has no profile {str(profile)!r}; it has {', '.join(self.profiles)}"
+            )
         return int(self.profiles[profile]["seeds"])
 
     @cached_property
@@ -182,14 +190,18 @@ class Chapter:
                 f"{self.path}:{cells[0].line}: the claims cell may import only {sorted(_CLAIMS_CELL_IMPORTS)}, "
                 f"got {sorted(imported - _CLAIMS_CELL_IMPORTS)}"
             )
-        scope: dict[str, Any] = {name: value for name, value in zip(PARAMETERS, ("quick", 0, "cpu"), strict=True)}
+        scope: dict[str, Any] = dict(zip(PARAMETERS, ("quick", 0, "cpu"), strict=True))
         try:
             exec(compile(tree, str(self.path), "exec"), scope)
         except Exception as error:
-            raise PressError(f"{self.path}:{cells[0].line}: the claims cell fails on its own: {error}") from error
+            raise PressError(
+                f"{self.path}:{cells[0].line}: the claims cell fails on its own: {error}"
+            ) from error
         ledgers = [value for value in scope.values() if isinstance(value, Ledger)]
         if len(ledgers) != 1:
-            raise PressError(f"{self.path}:{cells[0].line}: the claims cell must bind one ledger, `claims = declare(…)`")
+            raise PressError(
+                f"{self.path}:{cells[0].line}: the claims cell must bind one ledger, `claims = declare(…)`"
+            )
         return tuple(ledgers[0].claims.values())
 
     def imports(self) -> set[str]:
@@ -205,11 +217,20 @@ class Chapter:
         Raises:
             PressError: naming the first cell in which they differ.
         """
-        theirs = [(cell.source, tuple(cell.metadata.get("tags", ()))) for cell in self.notebook.cells if cell.cell_type == "code"]
+        theirs = [
+            (cell.source, tuple(cell.metadata.get("tags", ())))
+            for cell in self.notebook.cells
+            if cell.cell_type == "code"
+        ]
         ours = [(cell.source, cell.tags) for cell in self.code_cells]
         if ours != theirs:
-            at = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
-            raise PressError(f"{self.path}: code cell {at + 1} is not written as jupytext reads it; use a plain code-cell fence")
+            at = next(
+                (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b),
+                min(len(ours), len(theirs)),
+            )
+            raise PressError(
+                f"{self.path}: code cell {at + 1} is not written as jupytext reads it; use a plain code-cell fence"
+            )
 
     def check_parameters(self) -> None:
         """Check that the parameters cell declares what a run passes in.
@@ -242,7 +263,7 @@ def parse(source: str) -> ast.Module:
     except SyntaxError:
         from IPython.core.inputtransformer2 import TransformerManager
 
-        return ast.parse(TransformerManager().transform_cell(source))  # type: ignore[no-untyped-call]
+        return ast.parse(TransformerManager().transform_cell(source))
 
 
 def _imported(tree: ast.AST) -> Iterator[str]:
@@ -286,7 +307,9 @@ def read_code_cells(text: str) -> Iterator[CodeCell]:
         while skipped < len(body) and not body[skipped].strip():
             skipped += 1
         tags = options.get("tags") or ()
-        yield CodeCell("\n".join(body[skipped:]), tuple([tags] if isinstance(tags, str) else tags), first + skipped + 1)
+        yield CodeCell(
+            "\n".join(body[skipped:]), tuple([tags] if isinstance(tags, str) else tags), first + skipped + 1
+        )
 
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})\s*(.*)$")
@@ -316,7 +339,9 @@ def catalogue(root: Path) -> tuple[Chapter, ...]:
     seen: dict[str, Path] = {}
     for chapter in chapters:
         if chapter.slug in seen:
-            raise PressError(f"two chapters are named {chapter.slug!r}: {seen[chapter.slug]} and {chapter.path}")
+            raise PressError(
+                f"two chapters are named {chapter.slug!r}: {seen[chapter.slug]} and {chapter.path}"
+            )
         seen[chapter.slug] = chapter.path
     return tuple(sorted(chapters, key=lambda c: (order.get(c.docname, len(order)), c.docname)))
 
@@ -333,5 +358,7 @@ def select(root: Path, slugs: list[str] | None) -> tuple[Chapter, ...]:
     known = {chapter.slug: chapter for chapter in chapters}
     unknown = [slug for slug in slugs if slug not in known]
     if unknown:
-        raise PressError(f"no chapter {', '.join(map(repr, unknown))}; the chapters are {', '.join(known) or '(none)'}")
+        raise PressError(
+            f"no chapter {', '.join(map(repr, unknown))}; the chapters are {', '.join(known) or '(none)'}"
+        )
     return tuple(known[slug] for slug in slugs)

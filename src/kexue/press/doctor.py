@@ -16,7 +16,14 @@ from kexue.press.root import PressError
 from kexue.press.store import Store
 
 _MINIMUM_DISK_GB = 2.0
-_CHINESE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "PingFang SC", "Microsoft YaHei", "WenQuanYi Zen Hei")
+_CHINESE_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "WenQuanYi Zen Hei",
+)
 
 
 def _entry(what: str, ok: bool, found: str) -> dict[str, Any]:
@@ -33,7 +40,11 @@ def examine(root: Path, chapters: Iterable[Chapter], store: Store) -> list[dict[
     supported = (3, 11) <= (int(version[0]), int(version[1])) <= (3, 13)
     memory = psutil.virtual_memory().total / 2**30
     report = [
-        _entry("Python", supported, platform.python_version() + ("" if supported else "; 3.11 to 3.13 are supported")),
+        _entry(
+            "Python",
+            supported,
+            platform.python_version() + ("" if supported else "; 3.11 to 3.13 are supported"),
+        ),
         _entry("processor", True, f"{psutil.cpu_count()} cores, {memory:.0f} GiB of memory"),
         *_torch(),
         *_data(chapters),
@@ -59,7 +70,9 @@ def _torch() -> list[dict[str, Any]]:
         return [*found, _entry("GPU", True, "none; --profile full wants one, smoke and quick do not")]
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
-        found.append(_entry(f"GPU {index}", True, f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"))
+        found.append(
+            _entry(f"GPU {index}", True, f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB")
+        )
     return found
 
 
@@ -85,4 +98,8 @@ def _fonts() -> dict[str, Any]:
     chinese = next((name for name in _CHINESE_FONTS if name in names), None)
     if chinese:
         return _entry("fonts", True, f"{len(names)} families; Chinese: {chinese}")
-    return _entry("fonts", True, f"{len(names)} families, none Chinese: figures use English only; pages use the reader's fonts")
+    return _entry(
+        "fonts",
+        True,
+        f"{len(names)} families, none Chinese: figures use English only; pages use the reader's fonts",
+    )

@@ -52,7 +52,13 @@ class Edition:
 
 
 def edition(
-    root: Path, chapters: Iterable[Chapter], store: Store, *, profile: str, device: str, seeds: tuple[int, ...] | None = None
+    root: Path,
+    chapters: Iterable[Chapter],
+    store: Store,
+    *,
+    profile: str,
+    device: str,
+    seeds: tuple[int, ...] | None = None,
 ) -> Edition:
     """Gather what the store and the records hold of each chapter at `profile`."""
     found = []

@@ -23,7 +23,7 @@ ENGINE = "kexue"
 OUTPUT_LIMIT = 1_000_000  # characters of text a cell may print; a chapter is read, a flood is not
 
 
-class _KernelManager(AsyncKernelManager):  # type: ignore[misc]
+class _KernelManager(AsyncKernelManager):
     """Starts ipykernel in this interpreter, whatever kernel specs the user has installed."""
 
     @property

@@ -69,7 +69,11 @@ def normalised(tree: ast.AST) -> str:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 node.body = node.body[1:] or [ast.Pass()]
     return ast.dump(tree)
 
@@ -177,7 +181,9 @@ def differences(chapter: Chapter, then: Fingerprint, now: Fingerprint) -> list[s
             if name not in before:
                 found.append(f"{what} {name} is new")
             elif name not in after:
-                found.append(f"{what} {name} is no longer reached" if what == "module" else f"{what} {name} is gone")
+                found.append(
+                    f"{what} {name} is no longer reached" if what == "module" else f"{what} {name} is gone"
+                )
             elif before[name] != after[name]:
                 values = f": {before[name]} → {after[name]}" if what in ("parameter", "version of") else ""
                 found.append(f"{what} {name} changed{values}")
@@ -187,5 +193,7 @@ def differences(chapter: Chapter, then: Fingerprint, now: Fingerprint) -> list[s
 
 
 def _headline(source: str) -> str:
-    first = next((line.strip() for line in source.splitlines() if line.strip() and not line.startswith("#")), "(empty)")
+    first = next(
+        (line.strip() for line in source.splitlines() if line.strip() and not line.startswith("#")), "(empty)"
+    )
     return first if len(first) <= 60 else first[:57] + "…"

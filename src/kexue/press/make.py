@@ -113,7 +113,10 @@ def _notebook(unit: Unit) -> Any:
         raise RunFailed({"kind": "chapter", "message": str(error)}) from error
     parameters = {**unit.fingerprint.parameters, "device": unit.device}
     notebook = parameterize_notebook(
-        load_notebook_node(unit.chapter.notebook), parameters, kernel_name=NATIVE_KERNEL_NAME, language="python"
+        load_notebook_node(unit.chapter.notebook),
+        parameters,
+        kernel_name=NATIVE_KERNEL_NAME,
+        language="python",
     )
     notebook.cells = [*notebook.cells, new_code_cell(TRACE_CELL, metadata={"tags": [TRACE_TAG]})]
     for position, cell in enumerate(notebook.cells):
@@ -123,19 +126,20 @@ def _notebook(unit: Unit) -> Any:
 
 def _ordinal(cells: list[Any], index: int) -> int:
     """Which code cell of the chapter, from 1, the notebook's cell `index` is."""
-    return sum(cell.cell_type == "code" and _INJECTED not in cell.metadata.get("tags", ()) for cell in cells[: index + 1])
+    return sum(
+        cell.cell_type == "code" and _INJECTED not in cell.metadata.get("tags", ())
+        for cell in cells[: index + 1]
+    )
 
 
 def _environment(unit: Unit, threads: int) -> dict[str, str]:
     count = str(threads)
-    pinned = {name: count for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
+    pinned = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), count)
     hidden = {"CUDA_VISIBLE_DEVICES": ""} if unit.device == "cpu" else {}
     return {**os.environ, **pinned, **hidden, "PYTHONHASHSEED": "0"}
 
 
-def _execute(
-    unit: Unit, notebook: Any, workspace: Path, scratch: Path, threads: int, watch: Watch
-) -> Any:
+def _execute(unit: Unit, notebook: Any, workspace: Path, scratch: Path, threads: int, watch: Watch) -> Any:
     partial = workspace / PARTIAL
     try:
         with watch.watching(unit.chapter.limit("chapter", unit.profile)):
@@ -152,10 +156,14 @@ def _execute(
                 env=_environment(unit, threads),
             )
     except PapermillExecutionError as error:
-        raise _failed(unit, notebook, watch, "raised", f"raised {error.ename}: {error.evalue}", error.traceback) from error
+        raise _failed(
+            unit, notebook, watch, "raised", f"raised {error.ename}: {error.evalue}", error.traceback
+        ) from error
     except CellTimeoutError as error:
         limit = unit.chapter.limit("cell", unit.profile)
-        raise _failed(unit, notebook, watch, "cell limit", f"ran past the limit of {limit:g} s a cell") from error
+        raise _failed(
+            unit, notebook, watch, "cell limit", f"ran past the limit of {limit:g} s a cell"
+        ) from error
     except (DeadKernelError, RuntimeError) as error:
         if watch.ended_by == "chapter limit":
             limit = unit.chapter.limit("chapter", unit.profile)
@@ -180,7 +188,13 @@ def _death(watch: Watch) -> str:
 
 
 def _failed(
-    unit: Unit, notebook: Any, watch: Watch, kind: str, message: str, traceback: list[str] | None = None, at: int | None = None
+    unit: Unit,
+    notebook: Any,
+    watch: Watch,
+    kind: str,
+    message: str,
+    traceback: list[str] | None = None,
+    at: int | None = None,
 ) -> RunFailed:
     index = watch.cell if at is None else at
     ordinal = _ordinal(notebook.cells, index)
@@ -248,7 +262,9 @@ def _collect(unit: Unit, executed: Any) -> tuple[dict[str, Any], list[Any], list
         )
     ids = [claim["id"] for claim in declared[0]["claims"]]
     if ids != [claim.id for claim in unit.chapter.claims]:
-        raise _incomplete(f"chapter {slug!r} declares other claims when run ({ids}) than its claims cell shows")
+        raise _incomplete(
+            f"chapter {slug!r} declares other claims when run ({ids}) than its claims cell shows"
+        )
     (found,) = traces
     hidden = set(found["modules"]) - set(unit.fingerprint.modules)
     if hidden:
@@ -258,7 +274,9 @@ def _collect(unit: Unit, executed: Any) -> tuple[dict[str, Any], list[Any], list
         )
     undeclared = set(found["data"]) - set(unit.fingerprint.data)
     if undeclared:
-        raise _incomplete(f"chapter {slug!r} read {', '.join(sorted(undeclared))}; add it to `kexue.data` in its front matter")
+        raise _incomplete(
+            f"chapter {slug!r} read {', '.join(sorted(undeclared))}; add it to `kexue.data` in its front matter"
+        )
     return dict(found), list(declared[0]["claims"]), measurements
 
 

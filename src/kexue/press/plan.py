@@ -105,7 +105,12 @@ def unit(store: Store, chapter: Chapter, *, profile: str, seed: int, device: str
 
 
 def plan(
-    store: Store, chapters: Iterable[Chapter], *, profile: str, device: str, seeds: tuple[int, ...] | None = None
+    store: Store,
+    chapters: Iterable[Chapter],
+    *,
+    profile: str,
+    device: str,
+    seeds: tuple[int, ...] | None = None,
 ) -> list[Unit]:
     """The units of the chapters that have `profile`, with as many seeds as each asks for unless `seeds` names them."""
     return [

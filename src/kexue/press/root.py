@@ -20,7 +20,9 @@ def find_root(start: Path | None = None) -> Path:
     for folder in (here, *here.parents):
         if (folder / "_toc.yml").is_file() and (folder / "book").is_dir():
             return folder
-    raise PressError(f"no book at or above {here}: a book has _toc.yml and book/; run kexue inside a clone of it")
+    raise PressError(
+        f"no book at or above {here}: a book has _toc.yml and book/; run kexue inside a clone of it"
+    )
 
 
 def store_folder(root: Path) -> Path:

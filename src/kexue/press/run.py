@@ -99,10 +99,16 @@ class _Process:
         if ending.get("name") == "failed":
             return Outcome(self.unit, "failed", ending["message"])
         how = f"was killed by {Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        tail = self.log.read_text(encoding="utf-8", errors="replace").strip()[-2000:] if self.log.exists() else ""
+        tail = (
+            self.log.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
+            if self.log.exists()
+            else ""
+        )
         message = f"the process of the run {how}" + (f"; its last words:\n{tail}" if tail else "")
         with contextlib.suppress(PressError):
-            self.store.fail(self.store.workspace(self.unit.key), self.unit.key, {"kind": "crash", "message": message})
+            self.store.fail(
+                self.store.workspace(self.unit.key), self.unit.key, {"kind": "crash", "message": message}
+            )
         return Outcome(self.unit, "failed", message)
 
     def end(self) -> None:
@@ -143,7 +149,9 @@ def run_units(
         raise Interrupted
 
     main = threading.current_thread() is threading.main_thread()
-    before = {s: signal.signal(s, stop) for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)} if main else {}
+    before = (
+        {s: signal.signal(s, stop) for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)} if main else {}
+    )
     with tempfile.TemporaryDirectory(prefix="kexue-log-") as logs:
         try:
             while waiting or running:

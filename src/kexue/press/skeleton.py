@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from string import Template
@@ -9,7 +10,7 @@ from string import Template
 from kexue.press.catalogue import PARTS, catalogue
 from kexue.press.root import PressError
 
-_CHAPTER = Template('''---
+_CHAPTER = Template("""---
 jupytext:
   text_representation:
     extension: .md
@@ -19,8 +20,8 @@ kernelspec:
   language: python
   name: python3
 kexue:
-  title: $title
-  title_zh: $title_zh
+  title: $quoted
+  title_zh: $quoted_zh
   article: {title: 原文标题, date: "2020-01-01", url: "https://kexue.fm/archives/0000"}
   paper: []
   summary: One sentence for the card of this chapter.
@@ -134,7 +135,7 @@ What was not tested, and why.
 ## Exercises
 
 Change `settings` and run again: when does the verdict turn?
-''')
+""")
 
 _TEST = Template('''"""A planted fault turns the verdict of each claim of the chapter `$slug`."""
 
@@ -193,7 +194,13 @@ def make_chapter(root: Path, slug: str, *, part: str, title: str = "", title_zh:
             raise PressError(f"{target} is there already; choose another name")
     toc = root / "_toc.yml"
     listed = _listed(toc.read_text(encoding="utf-8"), PARTS[part], f"book/{part}/{slug}")
-    words = {"slug": slug, "title": title or slug.replace("-", " ").capitalize(), "title_zh": title_zh or "中文标题"}
+    title = title or slug.replace("-", " ").capitalize()
+    words = {
+        "slug": slug,
+        "title": title,
+        "quoted": json.dumps(title, ensure_ascii=False),  # a JSON string is a YAML string
+        "quoted_zh": json.dumps(title_zh or "中文标题", ensure_ascii=False),
+    }
     for target, text in ((path, as_saved(root, _CHAPTER.substitute(words))), (test, _TEST.substitute(words))):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")

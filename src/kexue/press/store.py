@@ -136,7 +136,9 @@ class Store:
         for path in (self.folder / "runs").glob("*/*/" + MANIFEST):
             try:
                 manifest = json.loads(path.read_bytes())
-                found.append((path.parent, {k: manifest[k] for k in ("chapter", "profile", "seed", "finished")}))
+                found.append(
+                    (path.parent, {k: manifest[k] for k in ("chapter", "profile", "seed", "finished")})
+                )
             except (OSError, ValueError, KeyError, TypeError):
                 continue
         return found

@@ -114,7 +114,9 @@ def doctor_table(report: Sequence[dict[str, Any]]) -> Table:
     """What the machine can run."""
     table = Table("what", "", "found")
     for entry in report:
-        table.add_row(entry["what"], Text("✓", "green") if entry["ok"] else Text("✗", "yellow"), entry["found"])
+        table.add_row(
+            entry["what"], Text("✓", "green") if entry["ok"] else Text("✗", "yellow"), entry["found"]
+        )
     return table
 
 
@@ -134,7 +136,9 @@ class Progress:
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
-            self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=4, transient=True)
+            self._live = Live(
+                get_renderable=self._table, console=self._console, refresh_per_second=4, transient=True
+            )
             self._live.start()
         return self
 

@@ -36,4 +36,4 @@ def emit() -> None:
     """Show the trace as an output of its own media type."""
     from IPython.display import display
 
-    display({TRACE_MIME: trace()}, raw=True)  # type: ignore[no-untyped-call]
+    display({TRACE_MIME: trace()}, raw=True)

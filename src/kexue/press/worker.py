@@ -66,7 +66,11 @@ def main() -> int:
         run = None if order["force"] else store.get(work.key)
         if run is None:
             run = make(
-                work, store, threads=order["threads"], on_cell=lambda i, n: tell("cell", index=i, of=n), watch=watch
+                work,
+                store,
+                threads=order["threads"],
+                on_cell=lambda i, n: tell("cell", index=i, of=n),
+                watch=watch,
             )
         else:
             tell("reused")
