@@ -80,13 +80,18 @@ def test_an_edit_of_the_prose_is_rendered(book: Path) -> None:
     assert "2.833 [2.116, 3.55] rank, n = 3" in html(book)
 
 
-def test_a_library_edit_shows_in_the_source_on_the_page(book: Path) -> None:
+def test_a_library_edit_shows_in_the_source_with_its_line_in_the_repository(book: Path) -> None:
     module = book / "src" / "kexue" / "means.py"
     module.write_text(
         module.read_text(encoding="utf-8").replace("of `values`", "of these `values`"), encoding="utf-8"
     )
+    config = book / "_config.yml"
+    repository = "\nrepository: {url: https://github.com/someone/kexue, branch: main}\n"
+    config.write_text(config.read_text(encoding="utf-8") + repository, encoding="utf-8")
     assert not publish(tiny_edition(book)).skipped
     assert "of these `values`" in html(book)
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    assert f'href="https://github.com/someone/kexue/blob/{commit}/src/kexue/means.py#L6"' in html(book)
 
 
 def test_stale_and_unexecuted_chapters_say_so_on_their_pages(published: Path) -> None:

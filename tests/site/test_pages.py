@@ -161,6 +161,7 @@ def test_the_page_of_a_chapter_says_what_was_measured(browser: Browser, served_t
         assert picture.startswith("Measured 2.233")
         assert page.locator("text=measured with older code").count() > 0
         assert page.locator(".kx-banner").count() == 0
+        assert page.locator("mjx-container").count() >= 3
 
 
 def test_every_internal_link_leads_somewhere(site: ServedSite) -> None:

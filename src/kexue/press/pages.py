@@ -268,6 +268,17 @@ def _add_banner(app: Sphinx, doctree: nodes.document) -> None:
         title.parent.insert(title.parent.index(title) + 1, _html(text))
 
 
+def _load_mathjax_only_for_formulas(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Keep the largest script off the pages that have no formula."""
+    if doctree is None or not any(
+        doctree.findall(lambda node: isinstance(node, nodes.math | nodes.math_block))
+    ):
+        scripts = context.get("script_files", ())
+        context["script_files"] = [script for script in scripts if "mathjax" not in str(script.filename)]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register roles and directives with Sphinx."""
     directives = {
@@ -287,4 +298,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_role("verdict", VerdictRole())
     app.add_role("measured", MeasuredRole())
     app.connect("doctree-read", _add_banner)
+    app.connect("html-page-context", _load_mathjax_only_for_formulas, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
