@@ -33,9 +33,10 @@ def angle_density(theta: Float64[np.ndarray, "*shape"], n: Real) -> Float64[np.n
     if not ((theta >= 0) & (theta <= math.pi)).all():
         raise ValueError(f"theta must lie in [0, π], got values from {np.min(theta)} to {np.max(theta)}")
     log_norm = float(gammaln(size / 2) - gammaln((size - 1) / 2)) - math.log(math.pi) / 2
+    if size == 2:  # where 0 · log 0 would be needed at the ends
+        return np.full_like(theta, 1 / math.pi)
     with np.errstate(divide="ignore"):
-        log_sine = np.log(np.sin(theta))
-    return np.exp(log_norm + (size - 2) * log_sine) if size > 2 else np.full_like(theta, math.exp(log_norm))
+        return np.asarray(np.exp(log_norm + (size - 2) * np.log(np.sin(theta))))
 
 
 def cosine_distribution(cosine: Float64[np.ndarray, "*shape"], n: Real) -> Float64[np.ndarray, "*shape"]:
@@ -58,7 +59,7 @@ def cosine_distribution(cosine: Float64[np.ndarray, "*shape"], n: Real) -> Float
 
 
 def cosine_tail(cosine: Real, n: Real) -> float:
-    """P(cos θ ≥ c) = ½ I_{1−c²}((n−1)/2, ½) for c ≥ 0, with full relative precision in the tail.
+    """P(cos θ ≥ c) = I_{(1−c)/2}((n−1)/2, (n−1)/2), with full relative precision in the tail.
 
     Args:
         cosine: c in [−1, 1].
@@ -73,8 +74,7 @@ def cosine_tail(cosine: Real, n: Real) -> float:
     c, size = _checks.real("cosine", cosine), _checks.dimension(n)
     if not -1 <= c <= 1:
         raise ValueError(f"cosine must lie in [−1, 1], got {cosine!r}")
-    tail = float(betainc((size - 1) / 2, 0.5, (1 - c) * (1 + c))) / 2
-    return tail if c >= 0 else 1 - tail
+    return float(betainc((size - 1) / 2, (size - 1) / 2, (1 - c) / 2))
 
 
 def typical_largest_cosine(pairs: Real, n: Real) -> float:

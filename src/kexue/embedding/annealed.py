@@ -138,15 +138,16 @@ def _integrals(n: float, kappa: float) -> tuple[float, float, float]:
         return math.exp(kappa * math.cos(theta) + (power * math.log(math.sin(theta)) if power else 0.0) - top)
 
     low, high = max(0.0, at - 40 * width), min(math.pi, at + 40 * width)
+    noise = max(1e-13, 1e-15 * (kappa + power))  # rounding of the exponent: quad must not chase it
     settings = {"points": sorted({max(low, at - 3 * width), at, min(high, at + 3 * width)}), "limit": 400}
-    total, _ = quad(weight, low, high, epsabs=0, epsrel=1e-13, **settings)
+    total, _ = quad(weight, low, high, epsabs=0, epsrel=noise, **settings)
     if kappa == 0:
         return top + math.log(total), 0.0, peak
     shift, _ = quad(
         lambda theta: weight(theta) * (math.cos(theta) - peak),
         low,
         high,
-        epsabs=1e-13 * total * min(width, 1.0),
+        epsabs=noise * total * min(width, 1.0),
         epsrel=0,
         **settings,
     )

@@ -62,8 +62,8 @@ def softmax_entropy(
 ) -> SoftmaxEntropy:
     """Exact entropies of the softmax over all pairs and over each row of s_ij = ⟨u_i, v_j⟩.
 
-    H = log Z − (1/Z) Σ e^{s} s. One pass over blocks of rows: log-sum-exp within a row, rows joined in
-    float64. Memory is O(block + n + m): at most `block` logits (or one row) exist at a time, in the dtype of
+    H = log Z − (1/Z) Σ e^{s} s. One pass over blocks of rows: log-sum-exp within a row, and the chain rule
+    H = Σ_i p_i H_i − Σ_i p_i log p_i between rows, in float64. Memory is O(block + n + m): at most `block` logits (or one row) exist at a time, in the dtype of
     the vectors and on their device.
 
     Args:
@@ -84,19 +84,18 @@ def softmax_entropy(
     for name, vectors in (("centres", centres), ("contexts", contexts)):
         if not vectors.numel() or not vectors.isfinite().all():
             raise ValueError(f"{name} must be finite and not empty, got shape {tuple(vectors.shape)}")
-    log_z, mean, largest = [], [], -math.inf
+    log_z, entropies, largest = [], [], -math.inf
     for start in range(0, len(centres), step := max(1, block // len(contexts))):
         logits = centres[start : start + step] @ contexts.T
         top = logits.amax(1, keepdim=True)
-        weights = (logits - top).exp_()
+        weights = logits.sub_(top).exp()
         total = weights.sum(1, dtype=torch.float64)
-        mean.append(weights.mul_(logits).sum(1, dtype=torch.float64) / total)
+        entropies.append(total.log() - weights.mul_(logits).sum(1, dtype=torch.float64) / total)
         log_z.append(top[:, 0].double() + total.log())
         largest = max(largest, float(top.max()))
-    row_log_z, row_mean = torch.cat(log_z), torch.cat(mean)
-    joint_log_z = row_log_z.logsumexp(0)
-    joint = joint_log_z - ((row_log_z - joint_log_z).exp() * row_mean).sum()
-    return SoftmaxEntropy(float(joint), row_log_z - row_mean, largest)
+    rows, shares = torch.cat(entropies), torch.cat(log_z).softmax(0)
+    joint = (shares * rows).sum() - torch.special.xlogy(shares, shares).sum()
+    return SoftmaxEntropy(float(joint), rows, largest)
 
 
 def close_pairs(

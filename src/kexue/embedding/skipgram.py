@@ -145,6 +145,8 @@ def _spans(
 ) -> list[_Spans]:
     """The tokens in runs of _SPAN, shuffled, in batches."""
     count = math.ceil(len(ids) / _SPAN)
+    if not count:  # subsampling may have dropped every token of a small text
+        return []
     tail = count * _SPAN - len(ids)
     reach = _SPAN + 2 * window
     around = pad(ids, (window, window + tail)).unfold(0, reach, _SPAN)
