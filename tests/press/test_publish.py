@@ -106,7 +106,7 @@ def test_stale_and_unexecuted_chapters_say_so_on_their_pages(published: Path) ->
     ]
     assert sum("not drawn yet" in picture for picture in pictures) == 1
     assert "kx-banner" not in html(published)
-    assert "stale" in html(published, "book/intro.html")
+    assert "Measured with older code" in html(published, "book/intro.html")
 
 
 def test_a_stale_chapter_with_other_code_shows_the_cells_that_were_run(book: Path) -> None:

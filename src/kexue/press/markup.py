@@ -209,7 +209,8 @@ def _linked(row: Row, place: Place) -> str:
 
 
 def _evidence(row: Row) -> str:
-    return f"{interval_picture(row)}<div>{_expected(row)}</div><div>measured {_measured(row)}</div>"
+    measured_as = f"{'measured ' if row['n'] else ''}{_measured(row)}"
+    return f"{interval_picture(row)}<div>{_expected(row)}</div><div>{measured_as}</div>"
 
 
 def _expected(row: Row) -> str:
@@ -217,7 +218,7 @@ def _expected(row: Row) -> str:
 
 
 def _measured(row: Row) -> str:
-    old = ' <em class="kx-old">measured with older code</em>' if row.get("stale") else ""
+    old = ' <em class="kx-old">measured with older code</em>' if row["stale"] and row["n"] else ""
     return f'<span class="kx-number">{escape(measured(row))}</span>{old}'
 
 

@@ -248,7 +248,8 @@ def _card(site: Site, chapter: dict[str, Any]) -> str:
     href = escape(site.page(chapter["docname"]))
     source, title = site.static(f"figures/{chapter['thumbnail']}"), escape(chapter["title"])
     picture = f'<img src="{escape(source)}" alt="Key figure: {title}">'
-    state = "" if chapter["state"] == "fresh" else f'<p class="kx-old">{escape(chapter["state"])}</p>'
+    words = provenance.state_in_words(chapter["state"])
+    state = f'<p class="kx-old">{words}</p>' if words else ""
     return (
         f'<article class="kx-card">{picture if chapter["thumbnail"] else ""}<div>'
         f'<p class="kx-part">{escape(PARTS.get(chapter["part"], chapter["part"]))}</p>'

@@ -33,6 +33,11 @@ def banner(chapter: Mapping[str, Any]) -> str:
     return "".join(boxes)
 
 
+def state_in_words(state: str) -> str:
+    """What a chapter's state means for a reader; "" when it is fresh."""
+    return _BANNERS[state][0] if state in _BANNERS else ""
+
+
 def facts(chapter: Mapping[str, Any]) -> str:
     """The provenance of the runs shown, and of the frozen full-scale numbers."""
     runs = chapter["runs"]
