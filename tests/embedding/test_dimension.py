@@ -79,6 +79,7 @@ def test_golden_ratio():
     golden = (1 + math.sqrt(5)) / 2
     assert asymptotic.dominant_cosine() == pytest.approx(1 / golden)
     assert asymptotic.rate() == pytest.approx(-math.log(golden) / 2)
+    assert asymptotic.curvature() == pytest.approx(math.sqrt(5))
     assert asymptotic.coefficient() == pytest.approx(4 / math.log(golden))
     assert asymptotic.constant() == pytest.approx(math.log(golden) - math.log(5) / 4 - 2 / (5 * golden**2))
 
@@ -98,7 +99,9 @@ def test_rate_and_constant_are_the_limit(beta):
     assert annealed.offset(n, beta) == pytest.approx(series, abs=1e-6, rel=1e-14)
 
 
-@pytest.mark.parametrize("function", [asymptotic.rate, asymptotic.dominant_cosine, asymptotic.constant])
+@pytest.mark.parametrize(
+    "function", [asymptotic.rate, asymptotic.curvature, asymptotic.dominant_cosine, asymptotic.constant]
+)
 @pytest.mark.parametrize("beta", [0.0, -1.0, math.nan])
 def test_refuses_norm(function, beta):
     with pytest.raises(ValueError, match="norm_product must be a finite number > 0"):

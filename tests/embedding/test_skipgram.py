@@ -117,7 +117,7 @@ def test_noise():
 
 
 def test_refuses():
-    tokens, source = two_topics(3), torch.Generator()
+    tokens, source = two_topics(30), torch.Generator()
     with pytest.raises(ValueError, match="n must be"):
         skipgram.train_skipgram(tokens, 10, 1, generator=source)
     with pytest.raises(ValueError, match="vocabulary must be"):

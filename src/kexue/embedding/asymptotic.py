@@ -91,8 +91,7 @@ def constant(norm_product: Real = 1.0) -> float:
     """
     beta = _checks.norm_product(norm_product)
     w, cosine = math.hypot(1, 2 * beta), dominant_cosine(beta)
-    square = cosine / beta
-    return -math.log(square) - math.log(1 / square + (beta * cosine)) / 2 - beta * cosine * (w - 1) / w**2
+    return -math.log(cosine / beta) - math.log(curvature(beta)) / 2 - beta * cosine * (w - 1) / w**2
 
 
 def asymptotic_dimension(vocabulary: Real, norm_product: Real = 1.0, softmax: str = "joint") -> float:
