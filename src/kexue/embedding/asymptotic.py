@@ -34,6 +34,24 @@ def dominant_cosine(norm_product: Real = 1.0) -> float:
     return 2 * beta / (1 + math.hypot(1, 2 * beta))
 
 
+def curvature(norm_product: Real = 1.0) -> float:
+    """−g''(θ*) = 1/sin²θ* + β cos θ*, how sharply g = β cos θ + log sin θ peaks: e^{ng} is 1/√(n · this) wide.
+
+    Args:
+        norm_product: β = ‖u‖‖v‖/n > 0.
+
+    Returns:
+        A number > 1; √5 for β = 1.
+
+    Raises:
+        ValueError: for β ≤ 0, NaN or infinity.
+
+    Source: kexue.fm/archives/7695, which prints half of it with its sign, −1.11803.
+    """
+    beta, cosine = _checks.norm_product(norm_product), dominant_cosine(norm_product)
+    return beta / cosine + beta * cosine
+
+
 def rate(norm_product: Real = 1.0) -> float:
     """lim h_n/n = log sin θ* = −½ log((1 + √(1+4β²))/2), in nats per dimension.
 
