@@ -15,6 +15,7 @@ import pytest
 
 from kexue.press.edition import Edition
 from kexue.press.publish import PublishError, publish
+from kexue.press.sitedata import site_data
 from tests.site.tinybook import REPOSITORY, stale, tiny_edition, write_book, write_toc
 
 MEANS = "book/language/means.html"
@@ -86,8 +87,8 @@ def test_a_library_edit_shows_in_the_source_with_its_line_in_the_repository(book
         module.read_text(encoding="utf-8").replace("of `values`", "of these `values`"), encoding="utf-8"
     )
     config = book / "_config.yml"
-    repository = "\nrepository: {url: https://github.com/someone/kexue, branch: main}\n"
-    config.write_text(config.read_text(encoding="utf-8") + repository, encoding="utf-8")
+    named = config.read_text(encoding="utf-8").replace('url: ""', "url: https://github.com/someone/kexue", 1)
+    config.write_text(named, encoding="utf-8")
     assert not publish(tiny_edition(book)).skipped
     assert "of these `values`" in html(book)
     commit = "0123456789abcdef0123456789abcdef01234567"
@@ -118,6 +119,14 @@ def test_a_stale_chapter_with_other_code_shows_the_cells_that_were_run(book: Pat
     shown = re.sub(r"<[^>]+>", "", html(book, "book/language/older.html"))
     assert "draw()" in shown
     assert "draw(2)" not in shown
+
+
+def test_of_many_reasons_the_first_are_shown(published: Path) -> None:
+    edition = tiny_edition(published)
+    reasons = tuple(f"module m{index} changed" for index in range(9))
+    many = [replace(c, reasons=reasons) if c.chapter.slug == "older" else c for c in edition.chapters]
+    (shown,) = [c for c in site_data(Edition(published, tuple(many)))["chapters"] if c["slug"] == "older"]
+    assert shown["reasons"] == [*reasons[:3], "and 6 more: kexue why older"]
 
 
 def test_a_verdict_that_differs_from_the_record_is_on_the_page_and_in_the_report(book: Path) -> None:
@@ -169,22 +178,15 @@ def test_a_site_that_is_not_as_it_was_written_is_built_again(book: Path, damage:
     assert files(site) == sound
 
 
-def test_a_figure_without_alt_text_is_a_problem(book: Path) -> None:
+def test_a_figure_without_alt_text_and_names_that_stand_for_nothing_are_problems(book: Path) -> None:
     chapter = book / "book" / "language" / "means.md"
-    source = chapter.read_text(encoding="utf-8").replace('image: {alt: "Rising"}, ', "")
-    chapter.write_text(source, encoding="utf-8")
-    problems = publish(tiny_edition(book)).problems
-    assert any("fig-means has no alt text" in problem for problem in problems), problems
-
-
-def test_names_that_stand_for_nothing_are_problems(book: Path) -> None:
-    chapter = book / "book" / "language" / "means.md"
-    text = chapter.read_text(encoding="utf-8")
+    text = chapter.read_text(encoding="utf-8").replace('image: {alt: "Rising"}, ', "")
     text += (
         "\nHere {verdict}`no-such-claim`, {measured}`nor-this`, and\n\n```{library} kexue.means.gone\n```\n"
     )
     chapter.write_text(text, encoding="utf-8")
     problems = " ".join(publish(tiny_edition(book)).problems)
+    assert "the figure of cell fig-means has no alt text" in problems
     for name in ("no-such-claim", "nor-this", "kexue.means.gone"):
         assert name in problems
         assert name in html(book)

@@ -162,6 +162,9 @@ def test_the_page_of_a_chapter_says_what_was_measured(browser: Browser, served_t
         assert page.locator("text=measured with older code").count() > 0
         assert page.locator(".kx-banner").count() == 0
         assert page.locator("mjx-container").count() >= 3
+        assert page.locator(".kx-library a").count() == 0, (
+            "the book names no repository, so nothing links there"
+        )
 
 
 def test_every_internal_link_leads_somewhere(site: ServedSite) -> None:

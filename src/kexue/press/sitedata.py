@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kexue.press.edition import ChapterEdition, Edition
 
 _LIBRARY = re.compile(r"^[`:]{3,}\{library\}\s+(\S+)", re.MULTILINE)
+_REASONS = 3
 _NAMED_CLAIM = re.compile(r"\{(?:verdict|measured)\}`([^`]+)`")
 
 
@@ -33,7 +34,7 @@ def mistakes(edition: Edition, data: dict[str, Any]) -> tuple[str, ...]:
     for chapter in edition.chapters:
         slug, source = chapter.chapter.slug, chapter.chapter.source
         if chapter.state != "fresh":
-            found.append(f"{slug} is {chapter.state}" + "".join(f"; {reason}" for reason in chapter.reasons))
+            found.append("; ".join([f"{slug} is {chapter.state}", *_reasons(chapter)]))
         found += [f"{slug}: {difference}" for difference in chapter.differences]
         known = {row["id"] for row in chapter.claims}
         unknown = sorted(set(_NAMED_CLAIM.findall(source)) - known)
@@ -44,6 +45,14 @@ def mistakes(edition: Edition, data: dict[str, Any]) -> tuple[str, ...]:
         missing = sorted(set(_LIBRARY.findall(source)) - set(data["library"]))
         found += [f"{slug}: the text shows {name}, which is not in src/" for name in missing]
     return tuple(found)
+
+
+def _reasons(edition: ChapterEdition) -> list[str]:
+    """The first reasons for a chapter's state, and where to see the others."""
+    reasons = [reason for reason in edition.reasons if reason != edition.state]
+    rest = len(reasons) - _REASONS
+    more = [f"and {rest} more: kexue why {edition.chapter.slug}"] if rest > 0 else []
+    return reasons[:_REASONS] + more
 
 
 def _texts(chapter: ChapterEdition) -> list[str]:
@@ -67,7 +76,7 @@ def _chapter(edition: ChapterEdition) -> dict[str, Any]:
         "data": list(chapter.data),
         "profile": edition.profile,
         "state": edition.state,
-        "reasons": list(edition.reasons),
+        "reasons": _reasons(edition),
         "differences": list(edition.differences),
         "runs": list(edition.runs),
         "seeds_wanted": edition.seeds_wanted,
