@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kexue.press.catalogue import catalogue, read_code_cells, select
+from kexue.press.catalogue import catalogue, select
+from kexue.press.cells import read_code_cells
 from kexue.press.root import PressError, find_root
 from tests.book.chapters import ROOT
 from tests.press.tiny_book import TinyBook

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kexue.data import registry
-from kexue.press.catalogue import Chapter, parse
+from kexue.press.catalogue import Chapter
+from kexue.press.cells import parse
 from kexue.press.root import PressError
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ import hashlib
 import os
 import platform
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -25,25 +24,17 @@ from papermill.exceptions import PapermillExecutionError
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from kexue.claims.display import CLAIMS_MIME, MEASUREMENT_MIME, VERDICTS_MIME
 from kexue.press.catalogue import Chapter
 from kexue.press.engine import ENGINE, Watch
+from kexue.press.evidence import RunFailed, check_executed, cleaned, collect, failed, incomplete, ordinal_of
 from kexue.press.fingerprint import differences, fingerprint, forget
+from kexue.press.host import cpu_name, source_state
 from kexue.press.plan import Unit
 from kexue.press.root import PressError
 from kexue.press.store import NOTEBOOK, PARTIAL, Run, Store
-from kexue.press.trace import TRACE_CELL, TRACE_MIME, TRACE_TAG
+from kexue.press.trace import TRACE_CELL, TRACE_TAG
 
-_INJECTED = "injected-parameters"
 SCRATCH = "scratch"  # the kernel's working folder: what a chapter leaves behind there is not kept
-
-
-class RunFailed(RuntimeError):
-    """A run did not end well; `failure` holds what is known, as plain data."""
-
-    def __init__(self, failure: dict[str, Any]) -> None:
-        super().__init__(failure["message"])
-        self.failure = failure
 
 
 def make(unit: Unit, store: Store, *, threads: int, on_cell: Callable[[int, int], None], watch: Watch) -> Run:
@@ -66,11 +57,11 @@ def make(unit: Unit, store: Store, *, threads: int, on_cell: Callable[[int, int]
     clock = time.monotonic()
     try:
         return _made(unit, store, workspace, threads, on_cell, watch)
-    except RunFailed as failed:
+    except RunFailed as error:
         shutil.rmtree(workspace / SCRATCH, ignore_errors=True)
-        failed.failure.update(seconds=time.monotonic() - clock, peak_rss_mb=round(watch.peak_rss / 2**20))
+        error.failure.update(seconds=time.monotonic() - clock, peak_rss_mb=round(watch.peak_rss / 2**20))
         with contextlib.suppress(PressError):  # on a full disk the failure itself is still told
-            store.fail(workspace, unit.key, failed.failure)
+            store.fail(workspace, unit.key, error.failure)
         raise
     except OSError as error:
         shutil.rmtree(workspace, ignore_errors=True)
@@ -86,9 +77,9 @@ def _made(
     scratch.mkdir()
     notebook = _notebook(unit)
     cells = unit.chapter.code_cells
-    watch.on_cell = lambda index: on_cell(min(_ordinal(notebook.cells, index), len(cells)), len(cells))
+    watch.on_cell = lambda index: on_cell(min(ordinal_of(notebook.cells, index), len(cells)), len(cells))
     executed = _execute(unit, notebook, workspace, scratch, threads, watch)
-    traces, claims, measurements = _collect(unit, executed)
+    traces, claims, measurements = collect(unit, executed)
     _check_unchanged(unit)
     seconds = time.monotonic() - clock
     record = {
@@ -98,7 +89,7 @@ def _made(
         "claims": claims,
         "measurements": measurements,
     }
-    (workspace / NOTEBOOK).write_text(nbformat.writes(_cleaned(executed)), encoding="utf-8")
+    (workspace / NOTEBOOK).write_text(nbformat.writes(cleaned(executed)), encoding="utf-8")
     (workspace / PARTIAL).unlink(missing_ok=True)
     shutil.rmtree(scratch)
     return store.commit(workspace, unit.key, record, seconds)
@@ -124,17 +115,11 @@ def _notebook(unit: Unit) -> Any:
     return notebook
 
 
-def _ordinal(cells: list[Any], index: int) -> int:
-    """Which code cell of the chapter, from 1, the notebook's cell `index` is."""
-    return sum(
-        cell.cell_type == "code" and _INJECTED not in cell.metadata.get("tags", ())
-        for cell in cells[: index + 1]
-    )
-
-
 def _environment(unit: Unit, threads: int) -> dict[str, str]:
     count = str(threads)
-    pinned = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), count)
+    pinned = dict.fromkeys(
+        ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), count
+    )
     hidden = {"CUDA_VISIBLE_DEVICES": ""} if unit.device == "cpu" else {}
     return {**os.environ, **pinned, **hidden, "PYTHONHASHSEED": "0"}
 
@@ -156,24 +141,24 @@ def _execute(unit: Unit, notebook: Any, workspace: Path, scratch: Path, threads:
                 env=_environment(unit, threads),
             )
     except PapermillExecutionError as error:
-        raise _failed(
+        raise failed(
             unit, notebook, watch, "raised", f"raised {error.ename}: {error.evalue}", error.traceback
         ) from error
     except CellTimeoutError as error:
         limit = unit.chapter.limit("cell", unit.profile)
-        raise _failed(
+        raise failed(
             unit, notebook, watch, "cell limit", f"ran past the limit of {limit:g} s a cell"
         ) from error
     except (DeadKernelError, RuntimeError) as error:
         if watch.ended_by == "chapter limit":
             limit = unit.chapter.limit("chapter", unit.profile)
             message = f"was running when the chapter reached its limit of {limit:g} s"
-            raise _failed(unit, notebook, watch, "chapter limit", message) from error
+            raise failed(unit, notebook, watch, "chapter limit", message) from error
         if not isinstance(error, DeadKernelError):
-            raise _failed(unit, notebook, watch, "broken", f"broke the kernel's line: {error}") from error
-        raise _failed(unit, notebook, watch, "kernel died", f"was running when {_death(watch)}") from error
+            raise failed(unit, notebook, watch, "broken", f"broke the kernel's line: {error}") from error
+        raise failed(unit, notebook, watch, "kernel died", f"was running when {_death(watch)}") from error
     executed = nbformat.reads(partial.read_text(encoding="utf-8"), as_version=4)
-    _check_executed(unit, executed, watch)
+    check_executed(unit, executed, watch)
     return executed
 
 
@@ -187,99 +172,6 @@ def _death(watch: Watch) -> str:
     return f"the kernel was killed by {name}{hint}, {memory}"
 
 
-def _failed(
-    unit: Unit,
-    notebook: Any,
-    watch: Watch,
-    kind: str,
-    message: str,
-    traceback: list[str] | None = None,
-    at: int | None = None,
-) -> RunFailed:
-    index = watch.cell if at is None else at
-    ordinal = _ordinal(notebook.cells, index)
-    cells = unit.chapter.code_cells
-    line = cells[ordinal - 1].line if 1 <= ordinal <= len(cells) else 0
-    where = f"{unit.chapter.path.relative_to(unit.chapter.root)}:{line}"
-    return RunFailed(
-        {
-            "kind": kind,
-            "message": f"{where}: code cell {ordinal} of {len(cells)} {message}",
-            "cell": ordinal,
-            "line": line,
-            "exit_code": watch.exit_code() if kind == "kernel died" else None,
-            "traceback": [str(part) for part in traceback or []],
-        }
-    )
-
-
-def _check_executed(unit: Unit, executed: Any, watch: Watch) -> None:
-    """Success is read off the cells: each has run, none has raised, whatever papermill's metadata say."""
-    for index, cell in enumerate(executed.cells):
-        if cell.cell_type != "code" or not cell.source.strip():
-            continue
-        for output in cell.outputs:
-            if output.output_type == "error":
-                message = f"raised {output.ename}: {output.evalue}"
-                raise _failed(unit, executed, watch, "raised", message, output.traceback, at=index)
-        if cell.execution_count is None:
-            raise _failed(unit, executed, watch, "not executed", "was never executed", at=index)
-
-
-def _outputs(notebook: Any, mime: str) -> list[Any]:
-    return [
-        output.data[mime]
-        for cell in notebook.cells
-        if cell.cell_type == "code"
-        for output in cell.outputs
-        if mime in output.get("data", {})
-    ]
-
-
-def _incomplete(message: str) -> RunFailed:
-    return RunFailed({"kind": "record", "message": message})
-
-
-def _collect(unit: Unit, executed: Any) -> tuple[dict[str, Any], list[Any], list[Any]]:
-    """Trace, claims and measurements out of an executed notebook.
-
-    Raises:
-        RunFailed: the record is incomplete, or the run used what its fingerprint does not cover.
-    """
-    slug = unit.chapter.slug
-    traces, declared = _outputs(executed, TRACE_MIME), _outputs(executed, CLAIMS_MIME)
-    closing = _outputs(executed, VERDICTS_MIME)
-    if len(declared) != 1 or len(closing) != 1:
-        raise _incomplete(
-            f"chapter {slug!r} must call declare(…) once and claims.verdicts() once; "
-            f"it did {len(declared)} and {len(closing)} times"
-        )
-    measurements = [output["measurement"] for output in _outputs(executed, MEASUREMENT_MIME)]
-    if [m["id"] for m in measurements] != list(closing[0]["measured"]):
-        raise _incomplete(
-            f"chapter {slug!r} measured {closing[0]['measured']}, but its outputs show {[m['id'] for m in measurements]}: "
-            "claims.verdicts() must come after the last measurement, and no output may be cleared"
-        )
-    ids = [claim["id"] for claim in declared[0]["claims"]]
-    if ids != [claim.id for claim in unit.chapter.claims]:
-        raise _incomplete(
-            f"chapter {slug!r} declares other claims when run ({ids}) than its claims cell shows"
-        )
-    (found,) = traces
-    hidden = set(found["modules"]) - set(unit.fingerprint.modules)
-    if hidden:
-        raise _incomplete(
-            f"chapter {slug!r} loaded {', '.join(sorted(hidden))}, which no import statement reaches; "
-            "import it openly, so that its changes make the chapter stale"
-        )
-    undeclared = set(found["data"]) - set(unit.fingerprint.data)
-    if undeclared:
-        raise _incomplete(
-            f"chapter {slug!r} read {', '.join(sorted(undeclared))}; add it to `kexue.data` in its front matter"
-        )
-    return dict(found), list(declared[0]["claims"]), measurements
-
-
 def _check_unchanged(unit: Unit) -> None:
     """Check that the sources are still those of the fingerprint: the kernel may have loaded either version."""
     forget()
@@ -287,24 +179,7 @@ def _check_unchanged(unit: Unit) -> None:
     now = fingerprint(chapter, profile=unit.profile, seed=unit.seed, device=unit.device)
     if now.key != unit.key:
         changed = "; ".join(differences(chapter, unit.fingerprint, now))
-        raise _incomplete(f"{unit.name}: sources changed while it ran ({changed}); run again")
-
-
-def _cleaned(executed: Any) -> Any:
-    """The notebook a reader gets: without the press's own cells and papermill's time stamps."""
-    notebook = executed.copy()
-    notebook.cells = [
-        cell for cell in executed.cells if not {_INJECTED, TRACE_TAG} & set(cell.metadata.get("tags", ()))
-    ]
-    for count, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), start=1):
-        cell.execution_count = count
-        for output in cell.outputs:
-            if output.output_type == "execute_result":
-                output.execution_count = count
-        cell.metadata.pop("execution", None)
-    for part in (notebook, *notebook.cells):
-        part.metadata.pop("papermill", None)
-    return notebook
+        raise incomplete(f"{unit.name}: sources changed while it ran ({changed}); run again")
 
 
 def _provenance(
@@ -326,34 +201,10 @@ def _provenance(
         "data_read": traces["data"],
         **source_state(unit.chapter.root),
         "host": {
-            "cpu": _cpu_name(),
+            "cpu": cpu_name(),
             "cores": psutil.cpu_count(),
             "memory_gb": round(psutil.virtual_memory().total / 2**30),
             "gpu": traces["gpu"],
             "system": f"{platform.system()} {platform.machine()}",
         },
     }
-
-
-def source_state(root: Path) -> dict[str, Any]:
-    """The commit of the book's folder, and whether its sources differ from it; None where there is no git."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            return subprocess.run(
-                ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=20
-            ).stdout.strip()
-        except (OSError, subprocess.SubprocessError):
-            return None
-
-    commit = git("rev-parse", "HEAD")
-    changes = git("status", "--porcelain", "--", "src", "book") if commit else None
-    return {"commit": commit, "dirty": bool(changes)}
-
-
-def _cpu_name() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -21,7 +21,7 @@ import jupytext
 import yaml
 
 from kexue.claims.display import CLAIMS_MIME, MEASUREMENT_MIME, VERDICTS_MIME
-from kexue.press.catalogue import parse
+from kexue.press.cells import parse
 
 if TYPE_CHECKING:
     from kexue.press.edition import ChapterEdition, Edition

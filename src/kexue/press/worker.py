@@ -33,7 +33,8 @@ def main() -> int:
 
     from kexue.press.catalogue import select
     from kexue.press.engine import Watch
-    from kexue.press.make import RunFailed, make
+    from kexue.press.evidence import RunFailed
+    from kexue.press.make import make
     from kexue.press.plan import unit
     from kexue.press.root import PressError
     from kexue.press.store import Store
