@@ -66,15 +66,14 @@ def test_a_success_clears_the_failure(tmp_path):
 
 
 @settings(max_examples=60, deadline=None)
-@given(data=st.data())
-def test_no_flipped_bit_goes_unseen(tmp_path_factory, data):
+@given(st.integers(0, 2), st.integers(0, 10**6), st.integers(0, 7))
+def test_no_flipped_bit_goes_unseen(tmp_path_factory, which, where, bit):
     store = stored(tmp_path_factory.mktemp("store"), '{"cells": []}')
     run = store.get(KEY)
     assert run is not None
-    name = data.draw(st.sampled_from(sorted(path.name for path in run.folder.iterdir())))
+    name = sorted(path.name for path in run.folder.iterdir())[which]
     content = bytearray((run.folder / name).read_bytes())
-    position = data.draw(st.integers(0, len(content) - 1))
-    content[position] ^= 1 << data.draw(st.integers(0, 7))
+    content[where % len(content)] ^= 1 << bit
     (run.folder / name).write_bytes(bytes(content))
     again = store.get(KEY)
     # White space of the manifest may change without changing what it says; anything else is damage.

@@ -50,14 +50,18 @@ def _download(entry: DataSet, file: DataFile) -> Path:
             f"data set {entry.name!r}: {file.path} is missing from the installed package; install kexue again"
         )
     if file.url is None:
-        raise DataError(f"data set {entry.name!r}: {file.path} is not here and has no direct download. {where}")
+        raise DataError(
+            f"data set {entry.name!r}: {file.path} is not here and has no direct download. {where}"
+        )
     import pooch
 
     target = cache_folder() / file.path
     try:
         pooch.retrieve(file.url, known_hash=file.sha256, fname=target.name, path=target.parent)
     except ValueError as error:  # pooch: the hash of the download differs
-        raise DataError(f"data set {entry.name!r}: what {file.url} sent is not the registered file: {error}") from error
+        raise DataError(
+            f"data set {entry.name!r}: what {file.url} sent is not the registered file: {error}"
+        ) from error
     except OSError as error:
         raise DataError(
             f"data set {entry.name!r}: {file.url} cannot be reached ({error}). Without a network: {where}"
@@ -85,7 +89,9 @@ def load(name: str) -> Any:
     try:
         parts = unpack(entry.decoder, files)
     except Exception as error:
-        raise DataError(f"data set {name!r}: {', '.join(paths)} cannot be unpacked ({error}); fetch it again") from error
+        raise DataError(
+            f"data set {name!r}: {', '.join(paths)} cannot be unpacked ({error}); fetch it again"
+        ) from error
     digest = digest_of(parts)
     if digest != entry.digest:
         raise DataError(
