@@ -127,7 +127,7 @@ claims.measure("human-first", 3.0, unit="rank")
 claims.measure("ratio-large", ratio)
 ```
 
-A wide table:
+A long name: `kexue.some.module.with_a_very_long_name(and_many_arguments=1, none_of_them=2)`. A wide table:
 
 | {header} |
 |{rule}|
@@ -174,7 +174,7 @@ def write_book(root: Path) -> None:
     for part, slug, title, title_zh in (
         ("language", "means", "Means", "幂平均"),
         ("language", "older", "Older numbers", "旧的数字"),
-        ("generative", "unrun", "Never run", "尚未运行"),
+        ("generative", "unrun", "Never run, under a name too long for a menu on a phone", "尚未运行"),
     ):
         path = root / "book" / part / f"{slug}.md"
         path.write_text(chapter_text(slug, title, title_zh), encoding="utf-8")
