@@ -8,9 +8,7 @@ Roles: `verdict`, `measured`. Directives for chapters: `article-box`, `library`,
 
 from __future__ import annotations
 
-import json
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -18,42 +16,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from kexue.claims.display import measured
-from kexue.press import markup, provenance
-from kexue.press.catalogue import PARTS
-
-
-class Site:
-    """The staged data, and the addresses of what it speaks of as seen from one page."""
-
-    def __init__(self, app: Sphinx, docname: str) -> None:
-        self._app, self._docname = app, docname
-        self.data: dict[str, Any] = json.loads(
-            (Path(app.srcdir) / "_kexue" / "site.json").read_text(encoding="utf-8")
-        )
-        self.chapters: list[dict[str, Any]] = self.data["chapters"]
-        self.chapter = next((c for c in self.chapters if c["docname"] == docname), None)
-
-    def page(self, docname: str) -> str:
-        """The address of another page."""
-        return self._app.builder.get_relative_uri(self._docname, docname)
-
-    def static(self, name: str) -> str:
-        """The address of a file of `book/_static`."""
-        return "../" * self._docname.count("/") + f"_static/{name}"
-
-    def claim(self, slug: str, claim: str) -> str:
-        """The address of the place where a claim is measured; of its chapter if it is measured nowhere."""
-        chapter = next(c for c in self.chapters if c["slug"] == slug)
-        anchor = f"#claim-{claim}" if claim in chapter["measured_at"] else ""
-        return anchor if anchor and chapter is self.chapter else self.page(chapter["docname"]) + anchor
-
-    def source(self, path: str, line: int, commit: str) -> str:
-        """The address of a line of the library in the repository, or "" if the book names no repository."""
-        options = self._app.config.html_theme_options
-        url = str(options.get("repository_url") or "").rstrip("/")
-        return (
-            f"{url}/blob/{commit or options.get('repository_branch') or 'main'}/{path}#L{line}" if url else ""
-        )
+from kexue.press import cards, markup, provenance
+from kexue.press.site import Site
 
 
 def _html(text: str) -> nodes.raw:
@@ -86,7 +50,7 @@ class ArticleBox(_Page):
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        origin = f'<section class="kx-article" aria-label="Original article">{_origin(self.chapter)}'
+        origin = f'<section class="kx-article" aria-label="Original article">{cards.origin(self.chapter)}'
         opened = _html(f'{origin}<div lang="zh-CN">')
         abstract = nodes.container(classes=["kx-abstract"])
         self.state.nested_parse(self.content, self.content_offset, abstract)
@@ -170,8 +134,8 @@ class ChapterCards(_Page):
 
     def run(self) -> list[nodes.Node]:
         site = self.site
-        cards = "".join(_card(site, chapter) for chapter in site.chapters)
-        return [_html(f'<div class="kx-cards">{cards}</div>')]
+        listed = "".join(cards.card(site, chapter) for chapter in site.chapters)
+        return [_html(f'<div class="kx-cards">{listed}</div>')]
 
 
 class Scoreboard(_Page):
@@ -222,40 +186,6 @@ def _row(chapter: dict[str, Any] | None, claim: str) -> dict[str, Any] | None:
 
 def _unknown(claim: str) -> str:
     return f'<em class="kx-old">no claim named {escape(claim)}</em>'
-
-
-def _origin(chapter: dict[str, Any]) -> str:
-    article = chapter["article"]
-    title = markup.chinese(article["title"])
-    linked = f'<a href="{escape(article["url"])}">{title}</a>' if article.get("url") else title
-    date = (
-        f' <time datetime="{escape(article["date"])}">{escape(article["date"])}</time>'
-        if article.get("date")
-        else ""
-    )
-    papers = "".join(f"<p><b>Paper</b> {_paper(paper)}</p>" for paper in chapter["papers"])
-    return f"<p><b>Article</b> {linked}, Su Jianlin, <i>Scientific Spaces</i>{date}</p>{papers}"
-
-
-def _paper(paper: dict[str, str]) -> str:
-    title = escape(paper.get("title", ""))
-    linked = f'<a href="{escape(paper["url"])}">{title}</a>' if paper.get("url") else title
-    rest = [escape(paper[name]) for name in ("authors", "venue") if paper.get(name)]
-    return ", ".join([linked, *rest])
-
-
-def _card(site: Site, chapter: dict[str, Any]) -> str:
-    href = escape(site.page(chapter["docname"]))
-    source, title = site.static(f"figures/{chapter['thumbnail']}"), escape(chapter["title"])
-    picture = f'<img src="{escape(source)}" alt="Key figure: {title}">'
-    words = provenance.state_in_words(chapter["state"])
-    state = f'<p class="kx-old">{words}</p>' if words else ""
-    return (
-        f'<article class="kx-card">{picture if chapter["thumbnail"] else ""}<div>'
-        f'<p class="kx-part">{escape(PARTS.get(chapter["part"], chapter["part"]))}</p>'
-        f'<h3><a href="{href}">{title}</a></h3>{markup.chinese(chapter["title_zh"], "p")}'
-        f"<p>{escape(chapter['summary'])}</p>{state}{markup.bar(chapter['claims'])}</div></article>"
-    )
 
 
 def _add_banner(app: Sphinx, doctree: nodes.document) -> None:

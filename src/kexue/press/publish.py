@@ -44,19 +44,6 @@ _TOOLS = (
     "sphinx-external-toc",
     "sphinx-togglebutton",
 )
-_OWN_CODE = (
-    "claims/display.py",
-    "press/catalogue.py",
-    "press/excerpt.py",
-    "press/ledgers.py",
-    "press/markup.py",
-    "press/pages.py",
-    "press/picture.py",
-    "press/provenance.py",
-    "press/publish.py",
-    "press/sitedata.py",
-    "press/stage.py",
-)
 _LOG_TAIL = 40
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -167,11 +154,11 @@ def _digest(edition: Edition, data: dict[str, Any]) -> str:
         digest.update(json.dumps(cells, sort_keys=True).encode())
         digest.update(str(chapter.chapter.key_figure).encode())
     own = [path for path in (edition.root / "book").rglob("*") if path.is_file()]
-    package = Path(__file__).parents[1]
-    for path in sorted([*own, edition.root / "_config.yml", edition.root / "_toc.yml"]):
-        digest.update(f"\n{path.relative_to(edition.root)}\n".encode() + path.read_bytes())
-    for name in _OWN_CODE:
-        digest.update(f"\n{name}\n".encode() + (package / name).read_bytes())
+    press = Path(__file__).parent
+    code = [*press.glob("*.py"), *press.with_name("claims").glob("*.py")]
+    for path in sorted([*own, *code, edition.root / "_config.yml", edition.root / "_toc.yml"]):
+        base = press.parent if path.is_relative_to(press.parent) else edition.root
+        digest.update(f"\n{path.relative_to(base)}\n".encode() + path.read_bytes())
     return digest.hexdigest()
 
 

@@ -1,0 +1,44 @@
+"""The staged data as one page sees it: what is known, and under which address."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+
+class Site:
+    """The staged data, and the addresses of what it speaks of as seen from one page."""
+
+    def __init__(self, app: Sphinx, docname: str) -> None:
+        self._app, self._docname = app, docname
+        self.data: dict[str, Any] = json.loads(
+            (Path(app.srcdir) / "_kexue" / "site.json").read_text(encoding="utf-8")
+        )
+        self.chapters: list[dict[str, Any]] = self.data["chapters"]
+        self.chapter = next((c for c in self.chapters if c["docname"] == docname), None)
+
+    def page(self, docname: str) -> str:
+        """The address of another page."""
+        return self._app.builder.get_relative_uri(self._docname, docname)
+
+    def static(self, name: str) -> str:
+        """The address of a file of `book/_static`."""
+        return "../" * self._docname.count("/") + f"_static/{name}"
+
+    def claim(self, slug: str, claim: str) -> str:
+        """The address of the place where a claim is measured; of its chapter if it is measured nowhere."""
+        chapter = next(c for c in self.chapters if c["slug"] == slug)
+        anchor = f"#claim-{claim}" if claim in chapter["measured_at"] else ""
+        return anchor if anchor and chapter is self.chapter else self.page(chapter["docname"]) + anchor
+
+    def source(self, path: str, line: int, commit: str) -> str:
+        """The address of a line of the library in the repository, or "" if the book names no repository."""
+        options = self._app.config.html_theme_options
+        url = str(options.get("repository_url") or "").rstrip("/")
+        return (
+            f"{url}/blob/{commit or options.get('repository_branch') or 'main'}/{path}#L{line}" if url else ""
+        )
