@@ -59,7 +59,7 @@ def opened(
             is_wrong("foreign request", route.request.url)
             route.abort()
 
-    tab = browser.new_context(viewport={"width": WIDTHS[-1], "height": 900}, **context)  # type: ignore[arg-type]
+    tab = browser.new_context(viewport={"width": WIDTHS[-1], "height": 900}, **context)
     page = tab.new_page()
     page.route("**/*", only_the_site)
     page.on("console", lambda said: said.type == "error" and is_wrong("console", said.text))

@@ -279,7 +279,7 @@ def _provenance(seed: int) -> dict[str, Any]:
 
 def _notebook(chapter: Chapter) -> Any:
     """What a run leaves behind: the cells, papermill's extra cell, and the outputs."""
-    notebook = nbformat.from_dict(chapter.notebook)  # type: ignore[no-untyped-call]
+    notebook = nbformat.from_dict(chapter.notebook)
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":
             cell.outputs = [_output(data) for data in _outputs(cell.source)]
@@ -289,7 +289,7 @@ def _notebook(chapter: Chapter) -> Any:
     )
     glued.metadata = nbformat.from_dict(
         {"scrapbook": {"name": "steps", "mime_prefix": "application/papermill.record/"}}
-    )  # type: ignore[no-untyped-call]
+    )
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     code[1].outputs.append(glued)
     injected = nbformat.v4.new_code_cell(
