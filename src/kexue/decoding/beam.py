@@ -61,7 +61,8 @@ def beam(
         wait_for: ``"width"`` is transformers' ``early_stopping=True``; ``"first"`` stops at the first finish.
 
     Returns:
-        The best finished hypothesis of every context; where there is none, the best unfinished prefix.
+        The best finished hypothesis of every context; where there is none, the best unfinished prefix. (At the horizon
+        transformers lets unfinished prefixes compete with finished ones, which matters when ``length_penalty > 0``.)
 
     Raises:
         ValueError: as ``decode`` does, and for a width below 1 or not below the vocabulary.
@@ -96,7 +97,7 @@ def beam(
             hits = (ends[:, rank] & best[:, rank].isfinite()).nonzero().squeeze(1)
             if hits.numel():
                 prefix = history[hits, parent[hits, rank]]
-                pool.add(alive[hits], prefix, best[hits, rank] / step**length_penalty)
+                pool.add(alive[hits], prefix, best[hits, rank].double() / step**length_penalty)
         going = best.masked_fill(ends, -torch.inf)
         scores, order = going.topk(width, dim=1)
         parent, choice = parent.gather(1, order), choice.gather(1, order)
@@ -125,7 +126,7 @@ class _Finished:
     def __init__(self, batch: int, eos: int, device: torch.device) -> None:
         self.eos = eos
         self.count = torch.zeros(batch, dtype=torch.int64, device=device)
-        self.scores = torch.full((batch,), -torch.inf, device=device)
+        self.scores = torch.full((batch,), -torch.inf, dtype=torch.float64, device=device)
         self.best: list[Tensor] = [torch.empty(0, dtype=torch.int64, device=device)] * batch
 
     def add(

@@ -159,6 +159,4 @@ def log_least_stop_layernorm(
 
     Source: the remark on LayerNorm in kexue.fm/archives/7500.
     """
-    return log_least_stop(
-        weight * scale, weight @ shift, eos, radius=math.sqrt(weight.shape[1]), dual=2.0
-    )
+    return log_least_stop(weight * scale, weight @ shift, eos, radius=math.sqrt(weight.shape[1]), dual=2.0)

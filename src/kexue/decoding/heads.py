@@ -194,9 +194,7 @@ class SelfTerminating(nn.Module):
         self, hidden: Float[Tensor, "batch time hidden"], logits: Float[Tensor, "batch time vocabulary"]
     ) -> Float[Tensor, "batch time vocabulary"]:
         """All steps by one cumulative sum."""
-        return share(
-            logits, self_terminating_log_survival(self.gate(hidden)[..., 0], self.epsilon), self.eos
-        )
+        return share(logits, self_terminating_log_survival(self.gate(hidden)[..., 0], self.epsilon), self.eos)
 
 
 class NonMonotonic(nn.Module):

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kexue.decoding.protocol import State
-from kexue.decoding.transformer import Block, Transformer
+from kexue.decoding.transformer import Transformer
 
 
 class Causal:
@@ -24,7 +24,9 @@ class Causal:
     def __init__(self, model: Any, eos: int | None = None) -> None:
         found = model.config.eos_token_id if eos is None else eos
         if not isinstance(found, int):
-            raise ValueError(f"eos is {found}, want one index: the model's configuration does not name a single one")
+            raise ValueError(
+                f"eos is {found}, want one index: the model's configuration does not name a single one"
+            )
         self.model, self.eos, self.vocabulary = model, found, int(model.config.vocab_size)
 
     def init(self, prefix: Int[Tensor, "batch length"]) -> State:
@@ -79,7 +81,6 @@ def from_gpt2(model: Any, eos: int | None = None) -> Transformer:
     copy.places.copy_(model.transformer.wpe.weight)
     copy.final.load_state_dict(model.transformer.ln_f.state_dict())
     for mine, theirs in zip(copy.blocks, model.transformer.h, strict=True):
-        assert isinstance(mine, Block)
         mine.before_attention.load_state_dict(theirs.ln_1.state_dict())
         mine.before_network.load_state_dict(theirs.ln_2.state_dict())
         for linear, convolution in (

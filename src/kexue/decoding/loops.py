@@ -136,7 +136,12 @@ def certify(
     last = max(float(residuals[-1]), torch.finfo(track.dtype).eps)
     room = max(1.0 - contraction, torch.finfo(track.dtype).eps)
     return LoopCertificate(
-        turn, repeats_after, residuals, contraction, min(margins[-2 * turn :]), 2.0 * largest_row * last / room
+        turn,
+        repeats_after,
+        residuals,
+        contraction,
+        min(margins[-2 * turn :]),
+        2.0 * largest_row * last / room,
     )
 
 

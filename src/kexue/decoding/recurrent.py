@@ -85,7 +85,7 @@ class Recurrent(nn.Module):
     def advance(self, token: Int[Tensor, " batch"], memory: State) -> State:
         """The hidden vectors after one token more: a tuple of tensors of shape (batch, layers, hidden)."""
         below = self.embedding(token)
-        parts = []
+        parts: list[tuple[Tensor, ...]] = []
         for layer in range(self.layers):
             weights = (getattr(self.network, f"{name}_l{layer}") for name in _CELL_WEIGHTS)
             w_in, w_state, b_in, b_state = weights

@@ -47,7 +47,7 @@ def repetition_by_paths(transition: Float64[np.ndarray, "words words"], longest:
     """
     words, total = len(transition), 0.0
     for start in range(words):
-        ends = {(start,): 1.0}
+        ends: dict[tuple[int, ...], float] = {(start,): 1.0}
         for _ in range(longest):
             ends = {
                 (*path, word): chance * transition[path[-1], word]

@@ -45,7 +45,8 @@ class Block(nn.Module):
         merged = self.merge(seen.transpose(1, 2).reshape(stream.shape))
         stream = stream + self.dropout(merged)
         inner = functional.gelu(self.widen(self.before_network(stream)), approximate="tanh")
-        return stream + self.dropout(self.narrow(inner))
+        widened: Tensor = self.dropout(self.narrow(inner))
+        return stream + widened
 
 
 class Transformer(nn.Module):
@@ -87,18 +88,22 @@ class Transformer(nn.Module):
         nn.init.normal_(self.embedding.weight, std=0.05)
         self.register_buffer("places", 0.05 * sinusoids(positions, hidden))
         self.places: Tensor
-        self.blocks = nn.ModuleList(Block(hidden, heads, dropout) for _ in range(layers))
+        self.stack = nn.ModuleList(Block(hidden, heads, dropout) for _ in range(layers))
         self.final = nn.LayerNorm(hidden)
         self.dropout = nn.Dropout(dropout)
         self.head: Head = Softmax() if head is None else head
 
-    def _stream(
-        self, tokens: Int[Tensor, "batch time"], first: int
-    ) -> Float[Tensor, "batch time hidden"]:
+    @property
+    def blocks(self) -> list[Block]:
+        """The blocks, from the embedding upwards."""
+        return [block for block in self.stack if isinstance(block, Block)]
+
+    def _stream(self, tokens: Int[Tensor, "batch time"], first: int) -> Float[Tensor, "batch time hidden"]:
         last = first + tokens.shape[1]
         if last > self.places.shape[0]:
             raise ValueError(f"position {last} asked for, want at most positions = {self.places.shape[0]}")
-        return self.dropout(self.embedding(tokens) + self.places[first:last])
+        stream: Tensor = self.dropout(self.embedding(tokens) + self.places[first:last])
+        return stream
 
     def forward(
         self, tokens: Int[Tensor, "batch time"], start: int = 0
