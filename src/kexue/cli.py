@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,6 @@ import typer
 
 if TYPE_CHECKING:
     from kexue.press.catalogue import Chapter
-    from kexue.press.edition import Edition
     from kexue.press.plan import Unit
     from kexue.press.store import Store
 
@@ -80,13 +80,37 @@ def _errors() -> Iterator[None]:
         raise typer.Exit(2) from error
 
 
-def _book(chapters: list[str] | None) -> tuple[Path, tuple[Chapter, ...], Store]:
+@dataclass(frozen=True)
+class _Book:
+    """The book a command works on; a chapter that cannot be read is told, and hides no other."""
+
+    root: Path
+    chapters: tuple[Chapter, ...]
+    unreadable: tuple[Chapter, ...]
+    store: Store
+    named: bool
+
+    @property
+    def code(self) -> int:
+        """The exit code that the chapters' readability alone asks for."""
+        return 1 if self.unreadable else 0
+
+
+def _book(names: list[str] | None) -> _Book:
     from kexue.press.catalogue import select
-    from kexue.press.root import find_root, store_folder
+    from kexue.press.root import PressError, find_root, store_folder
     from kexue.press.store import Store
 
     root = find_root()
-    return root, select(root, chapters), Store(store_folder(root))
+    sound, unreadable = [], []
+    for chapter in select(root, names):
+        try:
+            chapter.check()
+            sound.append(chapter)
+        except PressError as error:
+            unreadable.append(chapter)
+            typer.secho(f"kexue: {error}", fg=typer.colors.RED, err=True)
+    return _Book(root, tuple(sound), tuple(unreadable), Store(store_folder(root)), named=bool(names))
 
 
 def _seeds(text: str | None) -> tuple[int, ...] | None:
@@ -118,13 +142,13 @@ def list_chapters(
 ) -> None:
     """Show the chapters: what each claims, and whether its stored runs are fresh, stale, failed or missing."""
     with _errors():
-        from kexue.press.plan import plan, resolve_device, state_of
+        from kexue.press.plan import FAILED, plan, resolve_device, state_of
 
-        _, found, store = _book(chapters)
+        book = _book(chapters)
         where = resolve_device(device)
         rows = []
-        for chapter in found:
-            units = plan(store, [chapter], profile=profile, device=where)
+        for chapter in book.chapters:
+            units = plan(book.store, [chapter], profile=profile, device=where)
             last = [unit.last.seconds for unit in units if unit.last is not None]
             rows.append(
                 {
@@ -138,12 +162,16 @@ def list_chapters(
                     "seconds": round(sum(last), 3) if last else None,
                 }
             )
+        for chapter in book.unreadable:
+            nothing = {"title": chapter.slug, "title_zh": "", "profiles": [], "claims": 0, "seconds": None}
+            rows.append({"chapter": chapter.slug, "part": chapter.part, "state": FAILED, **nothing})
     if as_json:
         _print_json(rows)
-        return
-    from kexue.press.tables import chapters_table, show
+    else:
+        from kexue.press.tables import chapters_table, show
 
-    show(chapters_table(rows))
+        show(chapters_table(rows))
+    raise typer.Exit(book.code)
 
 
 @app.command()
@@ -158,67 +186,49 @@ def run(
 ) -> None:
     """Run what is stale, in parallel; exit code 1 if any chapter failed (the others finish)."""
     with _errors():
-        root, found, store = _book(chapters)
-        code = _run(
-            root, found, store, profile, _seeds(seeds), device, jobs, force, strict, named=bool(chapters)
-        )
+        code = _run(_book(chapters), profile, seeds, device, jobs, force, strict)
     raise typer.Exit(code)
 
 
 def _run(
-    root: Path,
-    chapters: tuple[Chapter, ...],
-    store: Store,
-    profile: str,
-    seeds: tuple[int, ...] | None,
-    device: str,
-    jobs: int | None,
-    force: bool,
-    strict: bool,
-    named: bool,
+    book: _Book, profile: str, seeds: str | None, device: str, jobs: int | None, force: bool, strict: bool
 ) -> int:
     from kexue.press.edition import edition
     from kexue.press.plan import plan, resolve_device
     from kexue.press.run import Interrupted, Outcome, run_units
     from kexue.press.tables import Progress, runs_table, show
 
-    where = resolve_device(device)
-    if named:
-        for chapter in chapters:
+    where, which = resolve_device(device), _seeds(seeds)
+    if book.named:
+        for chapter in book.chapters:
             chapter.seeds(profile)  # a chapter asked for by name must have the profile
-    units = plan(store, chapters, profile=profile, device=where, seeds=seeds)
+    units = plan(book.store, book.chapters, profile=profile, device=where, seeds=which)
     work = [unit for unit in units if force or unit.run is None]
-    fresh = [
-        Outcome(unit, "fresh", seconds=unit.run.seconds)
-        for unit in units
-        if unit.run is not None and not force
-    ]
     outcomes: list[Outcome] = []
     if work:
-        store.check_writable()
+        book.store.check_writable()
         limit = jobs or (1 if where == "cuda" else _cores())
         try:
             with Progress(work) as progress:
-                outcomes = run_units(work, store, jobs=min(limit, len(work)), force=force, tell=progress.tell)
+                outcomes = run_units(
+                    work, book.store, jobs=min(limit, len(work)), force=force, tell=progress.tell
+                )
         except Interrupted as interrupted:
-            typer.secho(
-                "kexue: interrupted; finished runs are kept, no kernel is left",
-                fg=typer.colors.YELLOW,
-                err=True,
-            )
+            text = "kexue: interrupted; finished runs are kept, no kernel is left"
+            typer.secho(text, fg=typer.colors.YELLOW, err=True)
             raise typer.Exit(130) from interrupted
-    shown = edition(root, chapters, store, profile=profile, device=where, seeds=seeds)
+    fresh = [Outcome(u, "fresh", seconds=u.run.seconds) for u in units if u.run is not None and not force]
+    shown = edition(book.root, book.chapters, book.store, profile=profile, device=where, seeds=which)
     show(runs_table([*fresh, *outcomes], shown))
-    for outcome in outcomes:
-        if outcome.status == "failed":
-            typer.secho(f"failed: {outcome.unit.name}: {outcome.message}", fg=typer.colors.RED, err=True)
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    for outcome in failed:
+        typer.secho(f"failed: {outcome.unit.name}: {outcome.message}", fg=typer.colors.RED, err=True)
     turned = [
         f"{entry.chapter.slug}: {difference}" for entry in shown.chapters for difference in entry.differences
     ]
     for difference in turned:
         typer.secho(f"verdict differs from the record: {difference}", fg=typer.colors.YELLOW, err=True)
-    failed = any(outcome.status == "failed" for outcome in outcomes)
-    return 1 if failed or (strict and turned) else 0
+    return 1 if failed or (strict and turned) else book.code
 
 
 def _cores() -> int:
@@ -238,8 +248,8 @@ def why(
     with _errors():
         from kexue.press.plan import plan, resolve_device
 
-        _, found, store = _book(chapters)
-        units = plan(store, found, profile=profile, device=resolve_device(device))
+        book = _book(chapters)
+        units = plan(book.store, book.chapters, profile=profile, device=resolve_device(device))
         rows: list[dict[str, Any]] = [
             {
                 "chapter": unit.chapter.slug,
@@ -252,11 +262,12 @@ def why(
         ]
     if as_json:
         _print_json(rows)
-        return
+        raise typer.Exit(book.code)
     for row in rows:
         typer.secho(f"{row['chapter']} · {row['profile']} · seed {row['seed']}: {row['state']}", bold=True)
         for reason in row["reasons"]:
             typer.echo(f"  {reason}")
+    raise typer.Exit(book.code)
 
 
 @app.command()
@@ -272,21 +283,22 @@ def claims(
         from kexue.press.ledgers import rows
         from kexue.press.plan import plan, resolve_device
 
-        _, found, store = _book(chapters)
-        where = resolve_device(device)
+        book = _book(chapters)
+        where, which = resolve_device(device), _seeds(seeds)
         ledger = [
             row
-            for chapter in found
+            for chapter in book.chapters
             for row in rows(
-                chapter, plan(store, [chapter], profile=profile, device=where, seeds=_seeds(seeds)), profile
+                chapter, plan(book.store, [chapter], profile=profile, device=where, seeds=which), profile
             )
         ]
     if as_json:
         _print_json(ledger)
-        return
-    from kexue.press.tables import claims_table, show
+    else:
+        from kexue.press.tables import claims_table, show
 
-    show(claims_table(ledger))
+        show(claims_table(ledger))
+    raise typer.Exit(book.code)
 
 
 @app.command()
@@ -295,25 +307,22 @@ def publish(
 ) -> None:
     """Set the stored runs as a site in _build/html; nothing is run."""
     with _errors():
-        root, found, store = _book(None)
-        code = _publish(root, found, store, profile, device, strict)
+        code = _publish(_book(None), profile, device, strict)
     raise typer.Exit(code)
 
 
-def _publish(
-    root: Path, chapters: tuple[Chapter, ...], store: Store, profile: str, device: str, strict: bool
-) -> int:
+def _publish(book: _Book, profile: str, device: str, strict: bool) -> int:
     from kexue.press.edition import edition
     from kexue.press.plan import resolve_device
     from kexue.press.publish import publish as set_site
 
-    shown: Edition = edition(root, chapters, store, profile=profile, device=resolve_device(device))
-    report = set_site(shown, strict=strict)
+    shown = edition(book.root, book.chapters, book.store, profile=profile, device=resolve_device(device))
+    report = set_site(shown)
     for problem in report.problems:
         typer.secho(f"kexue: {problem}", fg=typer.colors.YELLOW, err=True)
     how = "unchanged" if report.skipped else f"{report.pages} pages in {report.seconds:.1f} s"
-    typer.echo(f"site: {root / '_build' / 'html' / 'index.html'} ({how})")
-    return 1 if strict and report.problems else 0
+    typer.echo(f"site: {book.root / '_build' / 'html' / 'index.html'} ({how})")
+    return 1 if strict and report.problems else book.code
 
 
 @app.command()
@@ -328,12 +337,8 @@ def build(
 ) -> None:
     """Run what is stale, then publish the site; a failed chapter is shown as such and the exit code is 1."""
     with _errors():
-        root, found, store = _book(chapters)
-        ran = _run(
-            root, found, store, profile, _seeds(seeds), device, jobs, force, strict, named=bool(chapters)
-        )
-        _, every, _ = _book(None)
-        published = _publish(root, every, store, profile, device, strict)
+        ran = _run(_book(chapters), profile, seeds, device, jobs, force, strict)
+        published = _publish(_book(None), profile, device, strict)
     raise typer.Exit(ran or published)
 
 
@@ -349,10 +354,13 @@ def freeze(
         from kexue.press.plan import plan, resolve_device
         from kexue.press.record import freeze as put_on_record
 
-        _, (found,), store = _book([chapter])
+        book = _book([chapter])
+        if not book.chapters:
+            raise typer.Exit(book.code)
+        (found,) = book.chapters
         found.seeds(profile)
         units: list[Unit] = plan(
-            store, [found], profile=profile, device=resolve_device(device), seeds=_seeds(seeds)
+            book.store, [found], profile=profile, device=resolve_device(device), seeds=_seeds(seeds)
         )
         typer.echo(str(put_on_record(found, units, profile)))
 
@@ -363,8 +371,8 @@ def doctor(as_json: JsonOption = False) -> None:
     with _errors():
         from kexue.press.doctor import examine
 
-        root, found, store = _book(None)
-        report = examine(root, found, store)
+        book = _book(None)
+        report = examine(book.root, book.chapters, book.store)
     if as_json:
         _print_json(report)
         return

@@ -1,5 +1,6 @@
 """Reading chapters."""
 
+import json
 from pathlib import Path
 
 import jupytext
@@ -97,10 +98,25 @@ def test_a_bad_chapter_is_told_by_file_and_field(book: TinyBook, old: str, new: 
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    done = book.kexue("list")
-    assert done.returncode == 2
+    book.write("good")
+    done = book.kexue("list", "--json")
+    assert done.returncode == 1
     assert message in done.stderr
     assert "one.md" in done.stderr
+    assert {row["chapter"]: row["state"] for row in json.loads(done.stdout)} == {
+        "good": "never run",
+        "one": "failed",
+    }
+
+
+def test_a_chapter_that_cannot_be_read_hides_no_other(book: TinyBook):
+    book.write("bad", body="1 +")
+    book.write("good")
+    done = book.kexue("run")
+    assert done.returncode == 1
+    assert "bad.md:47: invalid syntax" in done.stderr
+    assert "1 reproduced" in done.stdout or "1 inconclusive" in done.stdout
+    assert book.kexue("run", "good").returncode == 0
 
 
 def test_two_chapters_of_one_name_are_refused(book: TinyBook):

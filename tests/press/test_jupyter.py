@@ -27,7 +27,13 @@ def server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    options = ["--no-browser", "--ServerApp.token=t", f"--port={port}", "--allow-root", f"--ServerApp.root_dir={tmp_path}"]
+    options = [
+        "--no-browser",
+        "--ServerApp.token=t",
+        f"--port={port}",
+        "--allow-root",
+        f"--ServerApp.root_dir={tmp_path}",
+    ]
     log = (tmp_path / "server.log").open("w")
     process = subprocess.Popen([sys.executable, "-m", "jupyter", "server", *options], stdout=log, stderr=log)
     try:
@@ -65,7 +71,9 @@ def test_open_and_save(server: tuple[Path, str]):
     before = path.read_text()
     opened = call(address, "/api/contents/book/language/mine.md?type=notebook")
     assert opened["type"] == "notebook"
-    tags = [cell["metadata"].get("tags", []) for cell in opened["content"]["cells"] if cell["cell_type"] == "code"]
+    tags = [
+        cell["metadata"].get("tags", []) for cell in opened["content"]["cells"] if cell["cell_type"] == "code"
+    ]
     assert ["parameters"] in tags
     assert ["claims"] in tags
     saved = {"type": "notebook", "format": "json", "content": opened["content"]}

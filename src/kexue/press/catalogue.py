@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from kexue.claims import PROFILES, Claim, Ledger
+from kexue.data import registry
 from kexue.press.cells import CodeCell, imported_names, parse, read_code_cells
 from kexue.press.root import PressError
 
@@ -201,6 +202,23 @@ class Chapter:
         for cell in self.code_cells:
             names.update(name for name in imported_names(parse(cell.source)) if name.split(".")[0] == "kexue")
         return names
+
+    def check(self) -> None:
+        """Check that the chapter can be read: front matter, data sets, syntax of its cells, claims.
+
+        Raises:
+            PressError: saying what is wrong, by file and line or field.
+        """
+        unknown = [name for name in self.data if name not in registry()]
+        if unknown:
+            raise PressError(f"{self.path}: `kexue.data` names {unknown}, which are not registered data sets")
+        for cell in self.code_cells:
+            try:
+                parse(cell.source)
+            except SyntaxError as error:
+                line = cell.line + (error.lineno or 1) - 1
+                raise PressError(f"{self.path}:{line}: {error.msg}") from error
+        _ = self.claims
 
     def check_cells(self) -> None:
         """Check that jupytext, which makes the notebook, finds the very code cells that the fingerprint covers.

@@ -130,29 +130,16 @@ def versions() -> dict[str, str]:
 
 
 def fingerprint(chapter: Chapter, *, profile: str, seed: int, device: str) -> Fingerprint:
-    """The fingerprint of one run of a chapter.
+    """The fingerprint of one run of a chapter that passes its `check`.
 
     Args:
         chapter: the chapter.
         profile: "smoke", "quick" or "full".
         seed: the seed.
         device: "cpu" or "cuda", resolved.
-
-    Raises:
-        PressError: when a cell does not parse, or the chapter declares a data set that is not registered.
     """
-    cells = []
-    for cell in chapter.code_cells:
-        try:
-            cells.append(_sha(normalised(parse(cell.source)))[:16])
-        except SyntaxError as error:
-            line = cell.line + (error.lineno or 1) - 1
-            raise PressError(f"{chapter.path}:{line}: {error.msg}") from error
-    unknown = [name for name in chapter.data if name not in registry()]
-    if unknown:
-        raise PressError(f"{chapter.path}: `kexue.data` names {unknown}, which are not registered data sets")
     return Fingerprint(
-        cells=tuple(cells),
+        cells=tuple(_sha(normalised(parse(cell.source)))[:16] for cell in chapter.code_cells),
         modules={module: module_digest(module) for module in closure(chapter.imports())},
         parameters={"profile": profile, "seed": seed},
         data={name: registry()[name].digest for name in chapter.data},

@@ -70,13 +70,12 @@ class PublishReport:
     problems: tuple[str, ...]
 
 
-def publish(edition: Edition, destination: Path | None = None, *, strict: bool = False) -> PublishReport:
+def publish(edition: Edition, destination: Path | None = None) -> PublishReport:
     """Render an edition of the book as a site.
 
     Args:
         edition: the chapters with their stored runs and pooled claims.
         destination: the folder of the site; `_build/html` of the book if None.
-        strict: changes nothing here: the site is the same, and the caller judges the report's problems.
 
     Returns:
         What was done and what is wrong with the content.

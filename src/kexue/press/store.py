@@ -59,10 +59,8 @@ class Run:
         return float(self.manifest["seconds"])
 
     def notebook(self) -> Any:
-        """The executed notebook."""
-        import nbformat
-
-        return nbformat.reads((self.folder / NOTEBOOK).read_text(encoding="utf-8"), as_version=4)
+        """The executed notebook, as plain data."""
+        return json.loads((self.folder / NOTEBOOK).read_text(encoding="utf-8"))
 
 
 def _digest(content: bytes) -> str:
