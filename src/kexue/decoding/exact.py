@@ -27,27 +27,43 @@ class FiniteModel(Protocol):
 
 
 def decoded_chain(
-    model: FiniteModel, rule: Rule, block: int = 256
+    model: FiniteModel,
+    rule: Rule,
+    start: Int[Tensor, " states"] | None = None,
+    block: int = 256,
 ) -> tuple[sparse.csr_array, Float64[np.ndarray, " vocabulary"]]:
     """The Markov chain a decoder really walks: transitions between words, and the chance to stop from each.
+
+    Only rows that can be reached from ``start`` are written out, so that a corpus's own vocabulary is affordable.
 
     Args:
         model: a finite-state model.
         rule: the decoder.
+        start: last tokens of the contexts; all tokens by default.
         block: rows written out at a time.
 
     Returns:
-        ``A[u, v] = q(v | u)`` for ``v`` not ``<eos>``, and ``e[u] = q(eos | u)``; row and entry of ``<eos>`` are 0.
+        ``A[u, v] = q(v | u)`` for ``v`` not ``<eos>``, and ``e[u] = q(eos | u)``; row and entry of ``<eos>``, and rows out
+        of reach, are 0.
     """
-    pieces = []
-    for first in range(0, model.vocabulary, block):
-        tokens = torch.arange(first, min(first + block, model.vocabulary))
-        law = rule.log_law(model.rows(tokens), model.eos).exp().double()
-        law[tokens == model.eos] = 0.0
-        pieces.append(sparse.csr_array(law.numpy()))
-    chain = sparse.vstack(pieces).tocsc()
+    size = model.vocabulary
+    rows, columns, chances = [], [], []
+    done = torch.zeros(size, dtype=torch.bool)
+    done[model.eos] = True
+    wanted = torch.zeros(size, dtype=torch.bool)
+    wanted[torch.arange(size) if start is None else start] = True
+    while bool((wanted & ~done).any()):
+        tokens = (wanted & ~done).nonzero().squeeze(1)[:block]
+        law = rule.log_law(model.rows(tokens), model.eos).exp()
+        here, there = law.nonzero(as_tuple=True)
+        rows.append(tokens[here])
+        columns.append(there)
+        chances.append(law[here, there].double())
+        done[tokens], wanted[there] = True, True
+    place = (torch.cat(rows).numpy(), torch.cat(columns).numpy())
+    chain = sparse.coo_array((torch.cat(chances).numpy(), place), shape=(size, size)).tocsc()
     stop = chain[:, [model.eos]].toarray().ravel()
-    keep = np.ones(model.vocabulary)
+    keep = np.ones(size)
     keep[model.eos] = 0.0
     return (chain @ sparse.diags_array(keep)).tocsr(), stop
 

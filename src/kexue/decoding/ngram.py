@@ -84,8 +84,7 @@ class Bigram:
         chosen = tokens.cpu().numpy()
         weight = np.where(self.seen[chosen], self.weight, 0.0)[:, None]
         dense = weight * self.conditional[chosen].toarray() + (1.0 - weight) * self.unigram
-        with np.errstate(divide="ignore"):
-            return torch.from_numpy(np.log(dense))
+        return torch.from_numpy(dense).float().log()
 
     def init(self, prefix: Int[Tensor, "batch length"]) -> State:
         """Nothing to remember: the last token says it all."""

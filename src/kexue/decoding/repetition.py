@@ -24,7 +24,7 @@ def repetition(transition: Float64[np.ndarray, "words words"]) -> float:
     matrix = np.asarray(transition, dtype=np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"transition has shape {matrix.shape}, want a square matrix")
-    if (matrix < 0).any() or (matrix.sum(axis=1) > 1 + 1e-9).any():
+    if (matrix < 0).any() or (matrix.sum(axis=1) > 1 + 1e-6).any():
         raise ValueError(
             f"transition has entries down to {matrix.min()} and row sums up to {matrix.sum(axis=1).max()}, "
             "want a sub-stochastic matrix"
