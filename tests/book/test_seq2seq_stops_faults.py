@@ -32,13 +32,14 @@ from tests.book.chapters import chapter, measurements, planted
 
 SLUG = "seq2seq-stops"
 D = "kexue.decoding"
+_top_k, _nucleus, _ancestral = rules.TopK, rules.Nucleus, rules.Ancestral()
 
 
 class _KeepsEos(rules.TopK):
     """Top-k that adds <eos> though nobody asked."""
 
     def log_law(self, logits, eos):
-        return rules.Ancestral().log_law(logits, eos)
+        return _ancestral.log_law(logits, eos)
 
 
 class _HalfEos(rules.TopK):
@@ -50,32 +51,25 @@ class _HalfEos(rules.TopK):
         return lowered.log_softmax(dim=1)
 
 
-class _Unkept(rules.TopK):
-    """Consistent top-k that forgets the <eos>."""
-
-    def log_law(self, logits, eos):
-        return dataclasses.replace(rules.TopK(self.k)).log_law(logits, eos)
-
-
 class _UnkeptNucleus(rules.Nucleus):
     """Consistent nucleus that forgets the <eos>."""
 
     def log_law(self, logits, eos):
-        return rules.Nucleus(self.mass).log_law(logits, eos)
+        return _nucleus(self.mass).log_law(logits, eos)
 
 
 class _WideNucleus(rules.Nucleus):
     """A nucleus of everything."""
 
     def log_law(self, logits, eos):
-        return rules.Ancestral().log_law(logits, eos)
+        return _ancestral.log_law(logits, eos)
 
 
 class _RandomGreedy(rules.Greedy):
     """Greedy decoding that draws."""
 
     def log_law(self, logits, eos):
-        return rules.Ancestral().log_law(logits, eos)
+        return _ancestral.log_law(logits, eos)
 
 
 class _BoundedCounter(counterexamples.Counter):
@@ -159,7 +153,9 @@ FAULTS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "no memory": (
         {
-            f"{D}.heads.self_terminating_log_survival": lambda gate, epsilon: _st(gate[..., None], epsilon)[..., 0],
+            f"{D}.heads.self_terminating_log_survival": lambda gate, epsilon: _st(gate[..., None], epsilon)[
+                ..., 0
+            ],
             f"{D}.bounds.epsilon_for": lambda horizon: 1.0 / horizon,
             f"{D}.bounds.log_least_stop": lambda *a, **o: _least(*a, **o) + 8.0,
         },
@@ -243,7 +239,9 @@ def _judged(faults: dict[str, Any]) -> dict[str, str]:
     with planted(faults):
         found = measurements(SLUG, profile="smoke", seed=0)
     return {
-        claim.id: verdict_of(claim, pool(claim, [found[claim.id]] * (1 if claim.over == "exact" else 2)), "full")
+        claim.id: verdict_of(
+            claim, pool(claim, [found[claim.id]] * (1 if claim.over == "exact" else 2)), "full"
+        )
         for claim in chapter(SLUG).claims
         if claim.id in found
     }
