@@ -6,12 +6,18 @@
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+from kexue.press.catalogue import catalogue
+from kexue.press.edition import edition
+from kexue.press.root import store_folder
+from kexue.press.sitedata import site_data
+from kexue.press.stage import stage
+from kexue.press.store import Store
+
 ROOT = Path(__file__).parents[1]
-SOURCE = ROOT / "_build" / "site-src"
-OUT = ROOT / "_build" / "bench"
 
 
 def seconds(command: list[str]) -> float:
@@ -23,13 +29,19 @@ def seconds(command: list[str]) -> float:
 
 def main() -> None:
     """Measure both, interleaved, and print the medians."""
-    ours = ["make", "book"]
-    theirs = [sys.executable, "-m", "jupyter_book", "build", str(SOURCE), "--path-output", str(OUT)]
-    for warm_up in (ours, theirs):
-        seconds(warm_up)
-    pairs = [(seconds(ours), seconds(theirs)) for _ in range(5)]
+    shown = edition(ROOT, catalogue(ROOT), Store(store_folder(ROOT)), profile="quick", device="cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "source"
+        source.mkdir()
+        stage(shown, site_data(shown), source)
+        ours = ["make", "book"]
+        jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+        theirs = [*jupyter_book, "build", str(source), "--path-output", folder]
+        for warm_up in (ours, theirs):
+            seconds(warm_up)
+        pairs = [(seconds(ours), seconds(theirs)) for _ in range(5)]
     mine, peer = (statistics.median(times) for times in zip(*pairs, strict=True))
-    print(f"make book, nothing changed: {mine:.2f} s; jupyter-book, nothing changed: {peer:.2f} s; ratio {mine / peer:.2f}")
+    print(f"nothing changed: make book {mine:.2f} s, jupyter-book {peer:.2f} s, ratio {mine / peer:.2f}")
 
 
 if __name__ == "__main__":

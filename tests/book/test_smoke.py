@@ -21,7 +21,9 @@ def test_chapter(chapter: Chapter, tmp_path):
 
     done = kexue("run", chapter.slug, "--profile", "smoke", "--device", "cpu")
     assert done.returncode == 0, done.stderr
-    ledger = json.loads(kexue("claims", chapter.slug, "--profile", "smoke", "--device", "cpu", "--json").stdout)
+    ledger = json.loads(
+        kexue("claims", chapter.slug, "--profile", "smoke", "--device", "cpu", "--json").stdout
+    )
     assert [row["id"] for row in ledger] == [claim.id for claim in chapter.claims]
     unmeasured = [row["id"] for row in ledger if row["scale"] == "smoke" and row["n"] == 0]
     assert not unmeasured

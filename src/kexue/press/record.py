@@ -12,6 +12,8 @@ from kexue.press.ledgers import rows
 from kexue.press.plan import FRESH, Unit
 from kexue.press.root import PressError
 
+VALUES_KEPT = 100  # replicates a record lists one by one; of more, their mean, interval and number say enough
+
 
 def record_path(chapter: Chapter) -> Path:
     """Where the chapter's record lies."""
@@ -45,10 +47,14 @@ def freeze(chapter: Chapter, units: Sequence[Unit], profile: str) -> Path:
             f"only fresh runs can be frozen; run kexue run {chapter.slug} --profile {profile} first "
             f"({'; '.join(behind) or 'nothing has run'})"
         )
+    claims = rows(chapter, units, profile)
+    for claim in claims:
+        if claim["n"] > VALUES_KEPT:
+            del claim["values"]
     record = read_record(chapter)
     record[profile] = {
         "code": units[0].fingerprint.code,
-        "claims": rows(chapter, units, profile),
+        "claims": claims,
         "provenance": [unit.run.record["provenance"] for unit in units if unit.run is not None],
     }
     path = record_path(chapter)
