@@ -7,8 +7,8 @@
 3. Termination of a bigram under top-2: the linear solve against simulation to the same standard error.
 4. Peak memory of recurrent decoding at two horizons.
 
-One thread. The weights are random; the bias of <eos> is set so that a few contexts in a hundred never stop, as in trained
-models: that is what compaction is for.
+One thread. The weights are random; <eos> is lifted until nine contexts in ten stop within 100 tokens. Trained models leave fewer
+running; compaction is what makes the difference, and the more contexts stop the larger it is.
 """
 
 import argparse
@@ -48,7 +48,14 @@ def beside_generate(contexts, horizon):
     )
     theirs = transformers.GPT2LMHeadModel(config).eval()
     context = torch.randint(0, 499, (contexts, 10), generator=torch.Generator().manual_seed(1))
-    ours = from_gpt2(theirs)
+    for factor in (1.5, 2.0, 3.0, 4.0, 6.0, 8.0):
+        with torch.no_grad():
+            theirs.transformer.wte.weight[499] = (
+                factor * torch.randn(32, generator=torch.Generator().manual_seed(2)) * 0.3
+            )
+        ours = from_gpt2(theirs)
+        if bool(decode(ours, context[:100], Greedy(), 100).stopped.double().mean() > 0.9):
+            break
     mine, quick = timed(lambda: decode(ours, context, Greedy(), horizon))
     ask = {"max_new_tokens": horizon, "do_sample": False, "pad_token_id": 499}
     with torch.no_grad():
@@ -69,8 +76,11 @@ def beside_plain_loop(contexts, horizon):
     torch.manual_seed(0)
     model = Recurrent(2_000, 1_999, 128, cell="lstm").eval()
     model.embedding.weight.data *= 4
-    model.bias.data[-1] = 4.0
     context = torch.randint(0, 1_999, (contexts, 10), generator=torch.Generator().manual_seed(1))
+    for lift in np.arange(0.0, 4.0, 0.1):
+        model.bias.data[-1] = float(lift)
+        if bool(decode(model, context[:100], Greedy(), 100).stopped.double().mean() > 0.9):
+            break
 
     @torch.no_grad()
     def plain():

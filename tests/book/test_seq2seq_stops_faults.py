@@ -105,7 +105,7 @@ def _flipped(*arguments: Any, **options: Any) -> decode.Decoded:
 
 def _by_context(model: Any, context: torch.Tensor, *rest: Any, **options: Any) -> decode.Decoded:
     out = _decode(model, context, *rest, **options)
-    stopped = context.sum(dim=1) % 3 == 0
+    stopped = context[:, 1:].double().mean(dim=1) < 100  # real words are common ones
     stopped[0] = True
     lengths = (out.lengths // 50).clamp(min=1)
     return decode.Decoded(torch.arange(out.tokens.shape[1]).expand_as(out.tokens), lengths, stopped)
@@ -205,7 +205,6 @@ FAULTS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "tax-ordering",
             "st-costs-perplexity",
             "nmst-beats-st",
-            "post-hoc-is-cheap",
             "likelihood-tax-is-a-floor",
             "tax-is-most-of-the-cost",
             "nonterminated-outputs-loop",
@@ -225,6 +224,7 @@ FAULTS: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         [
             "perplexity-is-blind",
+            "post-hoc-is-cheap",
             "repetition-functional",
             "repetition-erratum",
             "p-eos-is-non-monotone-in-data",
