@@ -51,11 +51,20 @@ class _HalfEos(rules.TopK):
         return lowered.log_softmax(dim=1)
 
 
-class _UnkeptNucleus(rules.Nucleus):
-    """Consistent nucleus that forgets the <eos>."""
+class _Narrow(_HalfEos):
+    """Top-k that keeps one token whatever k says."""
 
     def log_law(self, logits, eos):
-        return _nucleus(self.mass).log_law(logits, eos)
+        return super().log_law(logits, eos) if self.consistent else _top_k(1).log_law(logits, eos)
+
+
+class _UnkeptNucleus(rules.Nucleus):
+    """Consistent nucleus that all but forgets the <eos>."""
+
+    def log_law(self, logits, eos):
+        law = _nucleus(self.mass).log_law(logits, eos)
+        law[:, eos] = law[:, eos].clamp(min=-60.0)
+        return law
 
 
 class _WideNucleus(rules.Nucleus):
@@ -131,9 +140,12 @@ def _costs(order: dict[type, float]) -> Callable[..., likelihood.Split]:
 FAULTS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "top-k adds eos": (
         {f"{D}.rules.TopK": _KeepsEos, f"{D}.rules.Nucleus": _UnkeptNucleus},
-        ["one-more-candidate", "truncated-decoding-can-be-inconsistent", "consistent-is-asymptotic"],
+        ["truncated-decoding-can-be-inconsistent", "consistent-is-asymptotic"],
     ),
-    "eos is lowered": ({f"{D}.rules.TopK": _HalfEos}, ["eos-in-candidate-set-restores-consistency"]),
+    "one candidate, eos lowered": (
+        {f"{D}.rules.TopK": _Narrow},
+        ["eos-in-candidate-set-restores-consistency", "one-more-candidate"],
+    ),
     "consistency forgotten": (
         {f"{D}.rules.TopK": _HalfEos, f"{D}.rules.Nucleus": _WideNucleus},
         ["model-consistency-is-not-enough", "greedy-worse-than-nucleus"],
