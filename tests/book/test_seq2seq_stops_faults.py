@@ -52,10 +52,12 @@ class _HalfEos(rules.TopK):
 
 
 class _Narrow(_HalfEos):
-    """Top-k that keeps one token whatever k says."""
+    """Top-k that keeps one token of a large vocabulary whatever k says."""
 
     def log_law(self, logits, eos):
-        return super().log_law(logits, eos) if self.consistent else _top_k(1).log_law(logits, eos)
+        if self.consistent:
+            return super().log_law(logits, eos)
+        return _top_k(1 if logits.shape[1] > 1_000 else self.k).log_law(logits, eos)
 
 
 class _UnkeptNucleus(rules.Nucleus):
