@@ -35,7 +35,7 @@ test: check
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lab: .venv/.developer
-	JUPYTER_CONFIG_PATH=$(CURDIR)/ci/jupyter $(BIN)/jupyter lab --notebook-dir=$(CURDIR)
+	JUPYTER_CONFIG_PATH="$(CURDIR)/ci/jupyter" $(BIN)/jupyter lab --notebook-dir="$(CURDIR)"
 
 clean:
 	rm -rf _build .venv .kexue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,6 +79,8 @@ def _errors() -> Iterator[None]:
     except (PressError, ValueError) as error:
         typer.secho(f"kexue: {error}", fg=typer.colors.RED, err=True)
         raise typer.Exit(2) from error
+    except KeyboardInterrupt as interrupt:
+        raise typer.Exit(130) from interrupt
 
 
 @dataclass(frozen=True)
@@ -398,7 +401,8 @@ def new(
 
 
 def main() -> None:
-    """Entry point that keeps a closed pipe (`kexue list | head`) quiet."""
+    """The entry point: a closed pipe (`kexue list | head`) is no error, and SIGTERM ends like Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except BrokenPipeError:

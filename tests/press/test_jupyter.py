@@ -85,4 +85,4 @@ def test_lab_opens_chapters_as_notebooks_by_a_double_click():
     overrides = json.loads((ROOT / "ci/jupyter/labconfig/default_setting_overrides.json").read_text())
     viewers = overrides["@jupyterlab/docmanager-extension:plugin"]["defaultViewers"]
     assert viewers["markdown"] == "Jupytext Notebook"
-    assert "JUPYTER_CONFIG_PATH=$(CURDIR)/ci/jupyter" in (ROOT / "Makefile").read_text()
+    assert 'JUPYTER_CONFIG_PATH="$(CURDIR)/ci/jupyter"' in (ROOT / "Makefile").read_text()

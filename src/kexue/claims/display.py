@@ -24,14 +24,16 @@ def measured(row: dict[str, Any]) -> str:
     """The measured mean with its interval and unit, in words: "0.52 [0.48, 0.56] nat, n = 5"."""
     if row["n"] == 0:
         return "not measured"
+    seeds, wanted = len(row.get("seeds", ())), row.get("seeds_wanted", 0)
+    some = f" ({seeds} of {wanted} seeds)" if seeds < wanted else ""
     unit = "" if row["unit"] == "1" else f" {row['unit']}"
     if row["over"] == "exact":
         low, high = row["interval"]
         error = "" if low == high else f" [{number(low)}, {number(high)}]"
-        return f"{number(row['mean'])}{error}{unit}"
+        return f"{number(row['mean'])}{error}{unit}{some}"
     low, high = row["interval"] or (None, None)
     interval = "no interval" if low is None else f"[{number(low)}, {number(high)}]"
-    return f"{number(row['mean'])} {interval}{unit}, n = {row['n']}"
+    return f"{number(row['mean'])} {interval}{unit}, n = {row['n']}{some}"
 
 
 def _text(row: dict[str, Any]) -> str:

@@ -37,12 +37,12 @@ class Expectation:
 
 def Below(bound: float) -> Expectation:
     """The measured quantity is at most `bound`."""
-    return Expectation(None, _finite("bound", bound), f"≤ {bound:g}")
+    return Expectation(None, _finite("bound", bound), f"≤ {bound:.10g}")
 
 
 def Above(bound: float) -> Expectation:
     """The measured quantity is at least `bound`."""
-    return Expectation(_finite("bound", bound), None, f"≥ {bound:g}")
+    return Expectation(_finite("bound", bound), None, f"≥ {bound:.10g}")
 
 
 def Between(low: float, high: float) -> Expectation:
@@ -57,5 +57,5 @@ def Near(target: float, tolerance: float) -> Expectation:
     if _finite("tolerance", tolerance) < 0:
         raise ValueError(f"tolerance must be ≥ 0, got {tolerance!r}")
     _finite("target", target)
-    text = f"= {target:.10g}" if tolerance == 0 else f"= {target:.10g} ± {tolerance:g}"
+    text = f"= {target:.10g}" if tolerance == 0 else f"= {target:.10g} ± {tolerance:.10g}"
     return Expectation(target - tolerance, target + tolerance, text)

@@ -29,6 +29,8 @@ def student(values: Float64[np.ndarray, " n"]) -> tuple[float, float]:
 def bca(values: Float64[np.ndarray, " n"]) -> tuple[float, float]:
     """Bias-corrected accelerated bootstrap interval of the mean (scipy, 9,999 resamples, fixed generator).
 
+    Student's interval where BCa's acceleration is not finite (values that differ by rounding alone).
+
     Raises:
         ValueError: for fewer than two values.
     """
@@ -39,7 +41,8 @@ def bca(values: Float64[np.ndarray, " n"]) -> tuple[float, float]:
     if np.ptp(values) == 0:  # every resample is the sample: BCa's acceleration is 0/0 there
         return float(values[0]), float(values[0])
     result = bootstrap((values,), np.mean, confidence_level=LEVEL, method="BCa", rng=np.random.default_rng(0))
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+    low, high = float(result.confidence_interval.low), float(result.confidence_interval.high)
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else student(values)
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:

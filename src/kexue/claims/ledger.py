@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,12 @@ class Ledger:
     """
 
     def __init__(self, claims: Iterable[Claim], *, profile: str, seed: int) -> None:
-        self.claims: dict[str, Claim] = {}
+        declared: dict[str, Claim] = {}
         for claim in claims:
-            if claim.id in self.claims:
+            if claim.id in declared:
                 raise ClaimError(f"id {claim.id!r} is declared twice; every claim needs its own")
-            self.claims[claim.id] = claim
+            declared[claim.id] = claim
+        self.claims: Mapping[str, Claim] = MappingProxyType(declared)
         if not self.claims:
             raise ClaimError("claims must hold at least one Claim, got none")
         if profile not in PROFILES:
@@ -59,6 +61,10 @@ class Ledger:
         Raises:
             ClaimError: unknown claim, second measurement, wrong unit or shape, NaN or infinity.
         """
+        if _open and _open[0] is not self:
+            raise ClaimError(
+                f"claim {id!r}: other claims were declared since; measure in the ledger declared last"
+            )
         if id not in self.claims:
             raise ClaimError(f"id {id!r} is not declared; the claims are {', '.join(self.claims)}")
         claim = self.claims[id]
@@ -66,7 +72,10 @@ class Ledger:
             raise ClaimError(f"claim {id!r} is measured already; one measurement a run")
         if unit != claim.unit:
             raise ClaimError(f"unit of claim {id!r} must be {claim.unit!r}, got {unit!r}")
-        array = np.asarray(value.tolist() if hasattr(value, "tolist") else value)
+        try:
+            array = np.asarray(value.tolist() if hasattr(value, "tolist") else value)
+        except ValueError as ragged:
+            raise ClaimError(f"value of claim {id!r} must be a number or a 1-D array: {ragged}") from ragged
         if array.dtype.kind not in "biuf":
             raise ClaimError(f"value of claim {id!r} must be real numbers, got dtype {array.dtype}")
         single = claim.over in ("exact", "seeds")
@@ -79,7 +88,7 @@ class Ledger:
             raise ClaimError(
                 f"value of claim {id!r} must be finite, got {np.unique(array[~np.isfinite(array)])}"
             )
-        if not math.isfinite(error) or error < 0:
+        if not isinstance(error, int | float | np.number) or not math.isfinite(error) or error < 0:
             raise ClaimError(f"error of claim {id!r} must be finite and ≥ 0, got {error!r}")
         if error and claim.over != "exact":
             raise ClaimError(f"error of claim {id!r} has no place: its interval comes from its {claim.over}")

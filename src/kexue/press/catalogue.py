@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import builtins
+import contextlib
+import io
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +28,7 @@ PARTS = {
 }
 PARAMETERS = ("profile", "seed", "device")
 _CLAIMS_CELL_IMPORTS = {"kexue.claims", "math"}
+_LEFT_OUT = ("exit", "quit", "input", "open", "breakpoint")  # builtins a claims cell has no use for
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Chapter:
     @cached_property
     def source(self) -> str:
         """The text of the chapter."""
-        return self.path.read_text(encoding="utf-8")
+        return self.path.read_text(encoding="utf-8-sig")
 
     @cached_property
     def front_matter(self) -> dict[str, Any]:
@@ -66,7 +70,10 @@ class Chapter:
         Raises:
             PressError: when a field is missing or not what it should be.
         """
-        matter = _front_matter(self.source).get("kexue")
+        try:
+            matter = _front_matter(self.source).get("kexue")
+        except yaml.YAMLError as error:
+            raise PressError(f"{self.path}: the front matter is no YAML: {error}") from error
         if not isinstance(matter, dict):
             raise PressError(f"{self.path}: the front matter must hold a mapping `kexue`")
         for field in ("title", "title_zh", "article", "profiles"):
@@ -83,7 +90,7 @@ class Chapter:
                 f"{self.path}: `kexue.profiles` must map some of {', '.join(PROFILES)}; got {sorted(matter['profiles'])}"
             )
         for profile, settings in matter["profiles"].items():
-            seeds = (settings or {}).get("seeds")
+            seeds = settings.get("seeds") if isinstance(settings, dict) else None
             if not isinstance(seeds, int) or seeds < 1:
                 raise PressError(
                     f"{self.path}: `kexue.profiles.{profile}.seeds` must be an integer ≥ 1, got {seeds!r}"
@@ -175,17 +182,19 @@ class Chapter:
         cells = [cell for cell in self.code_cells if "claims" in cell.tags]
         if len(cells) != 1:
             raise PressError(f"{self.path}: exactly one cell must be tagged `claims`, found {len(cells)}")
-        tree = ast.parse(cells[0].source)
+        tree = parse(cells[0].source)
         imported = set(imported_names(tree))
         if not imported <= _CLAIMS_CELL_IMPORTS:
             raise PressError(
                 f"{self.path}:{cells[0].line}: the claims cell may import only {sorted(_CLAIMS_CELL_IMPORTS)}, "
                 f"got {sorted(imported - _CLAIMS_CELL_IMPORTS)}"
             )
-        scope: dict[str, Any] = dict(zip(PARAMETERS, ("quick", 0, "cpu"), strict=True))
+        harmless = {name: value for name, value in vars(builtins).items() if name not in _LEFT_OUT}
+        scope: dict[str, Any] = {"__builtins__": harmless, "profile": "quick", "seed": 0, "device": "cpu"}
         try:
-            exec(compile(tree, str(self.path), "exec"), scope)
-        except Exception as error:
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compile(tree, str(self.path), "exec"), scope)
+        except (Exception, SystemExit) as error:
             raise PressError(
                 f"{self.path}:{cells[0].line}: the claims cell fails on its own: {error}"
             ) from error
@@ -247,22 +256,29 @@ class Chapter:
         Raises:
             PressError: a parameter would be unknown (papermill only warns, and the default would run instead).
         """
-        declared: set[str] = set()
-        for cell in self.code_cells:
-            if "parameters" in cell.tags:
-                declared.update(
-                    target.id
-                    for node in parse(cell.source).body
-                    if isinstance(node, ast.Assign)
-                    for target in node.targets
-                    if isinstance(target, ast.Name)
-                )
+        cells = [cell for cell in self.code_cells if "parameters" in cell.tags]
+        if len(cells) != 1:
+            raise PressError(f"{self.path}: exactly one cell must be tagged `parameters`, found {len(cells)}")
+        declared = {
+            target.id
+            for node in parse(cells[0].source).body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
         missing = [name for name in PARAMETERS if name not in declared]
         if missing:
             raise PressError(
                 f"{self.path}: unknown parameter {', '.join(missing)}: the cell tagged `parameters` must declare "
                 f"{', '.join(PARAMETERS)}"
             )
+
+
+def _is_chapter(text: str) -> bool:
+    """Whether a page is a chapter, or was meant for one: `check` says what keeps it from being one."""
+    return bool(
+        re.search(r"^kexue:", text, re.MULTILINE) or re.search(r"^:?tags: \[.*\bclaims\b", text, re.MULTILINE)
+    )
 
 
 def _front_matter(source: str) -> dict[str, Any]:
@@ -278,7 +294,7 @@ def catalogue(root: Path) -> tuple[Chapter, ...]:
     chapters = [
         Chapter(root, path)
         for path in sorted((root / "book").glob("*/*.md"))
-        if "kexue" in _front_matter(path.read_text(encoding="utf-8"))
+        if _is_chapter(path.read_text(encoding="utf-8-sig"))
     ]
     order = {docname: position for position, docname in enumerate(listed)}
     seen: dict[str, Path] = {}
@@ -306,4 +322,4 @@ def select(root: Path, slugs: list[str] | None) -> tuple[Chapter, ...]:
         raise PressError(
             f"no chapter {', '.join(map(repr, unknown))}; the chapters are {', '.join(known) or '(none)'}"
         )
-    return tuple(known[slug] for slug in slugs)
+    return tuple(known[slug] for slug in dict.fromkeys(slugs))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kexue.press.catalogue import Chapter
-from kexue.press.ledgers import rows
+from kexue.press.ledgers import represented, rows
 from kexue.press.plan import FRESH, plan, state_of
 from kexue.press.record import frozen, verdict_differences
 from kexue.press.store import Store
@@ -65,7 +65,7 @@ def edition(
     for chapter in chapters:
         units = plan(store, [chapter], profile=profile, device=device, seeds=seeds)
         ledger = rows(chapter, units, profile)
-        last = [unit.last for unit in units if unit.last is not None]
+        last = [unit.last for unit in represented(units) if unit.last is not None]
         reasons: dict[str, list[str]] = {}  # by reason, the seeds it holds for
         for unit in units:
             for reason in unit.reasons():

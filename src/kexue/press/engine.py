@@ -35,11 +35,13 @@ class Watch:
     """What goes on in the kernel of one run: which cell, how much memory; and the means to end it at once.
 
     Args:
-        on_cell: called with the index of each cell of the notebook as it starts.
+        on_kernel: called with the process id of the kernel once it runs.
     """
 
-    def __init__(self, on_cell: Callable[[int], None]) -> None:
-        self.on_cell = on_cell
+    def __init__(self, on_kernel: Callable[[int], None]) -> None:
+        self.on_kernel = on_kernel
+        self.on_cell: Callable[[int], None] = lambda index: None
+        self._family: set[psutil.Process] = set()
         self.cell = -1
         self.peak_rss = 0
         self.ended_by: str | None = None
@@ -48,6 +50,7 @@ class Watch:
     def started(self, manager: Any) -> None:
         """Take charge of the kernel that `manager` has started."""
         self._process = manager.provisioner.process
+        self.on_kernel(self._process.pid)
 
     def start_cell(self, index: int) -> None:
         """Note that cell `index` starts."""
@@ -64,13 +67,10 @@ class Watch:
         self.ended_by = self.ended_by or why
         if self._process is None:
             return
-        family: list[psutil.Process] = []
-        with contextlib.suppress(psutil.Error):
-            kernel = psutil.Process(self._process.pid)
-            family = [*kernel.children(recursive=True), kernel]
+        self._sample()
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL)  # the kernel leads a session of its own
-        for process in family:
+        for process in self._family:  # what it started in other sessions; psutil never kills a reused pid
             with contextlib.suppress(psutil.Error):
                 process.kill()
 
@@ -80,6 +80,7 @@ class Watch:
         with contextlib.suppress(psutil.Error):
             kernel = psutil.Process(self._process.pid)
             family = [kernel, *kernel.children(recursive=True)]
+            self._family.update(family)
             self.peak_rss = max(self.peak_rss, sum(process.memory_info().rss for process in family))
 
     @contextlib.contextmanager
@@ -92,8 +93,7 @@ class Watch:
             while not done.wait(0.25):
                 self._sample()
                 if time.monotonic() > deadline:
-                    self.kill("chapter limit")
-                    return
+                    self.kill("chapter limit")  # again and again: the kernel may not have been there yet
 
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()

@@ -7,6 +7,7 @@ from typing import Any
 from kexue.claims.display import CLAIMS_MIME, MEASUREMENT_MIME, VERDICTS_MIME
 from kexue.press.engine import Watch
 from kexue.press.plan import Unit
+from kexue.press.root import LIBRARY
 from kexue.press.trace import TRACE_MIME, TRACE_TAG
 
 INJECTED = "injected-parameters"  # papermill's tag of the cell it adds
@@ -103,12 +104,22 @@ def collect(unit: Unit, executed: Any) -> tuple[dict[str, Any], list[Any], list[
             f"chapter {slug!r} measured {closing[0]['measured']}, but its outputs show {[m['id'] for m in measurements]}: "
             "claims.verdicts() must come after the last measurement, and no output may be cleared"
         )
+    ordered = {"profile": unit.profile, "seed": unit.seed}
+    used = {name: declared[0][name] for name in ordered}
+    if used != ordered:
+        raise incomplete(
+            f"chapter {slug!r} was to run with {ordered}, but its claims were declared with {used}"
+        )
     ids = [claim["id"] for claim in declared[0]["claims"]]
-    if ids != [claim.id for claim in unit.chapter.claims]:
+    if declared[0]["claims"] != [claim.record() for claim in unit.chapter.claims]:
         raise incomplete(
             f"chapter {slug!r} declares other claims when run ({ids}) than its claims cell shows"
         )
     (found,) = traces
+    if found["library"] != str(LIBRARY):
+        raise incomplete(
+            f"chapter {slug!r} ran the library in {found['library']}, but its fingerprint is of {LIBRARY}"
+        )
     hidden = set(found["modules"]) - set(unit.fingerprint.modules)
     if hidden:
         raise incomplete(

@@ -12,22 +12,21 @@ import json
 import platform
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from difflib import SequenceMatcher
 from functools import cache
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kexue.data import registry
 from kexue.press.catalogue import Chapter
 from kexue.press.cells import parse
-from kexue.press.root import PressError
+from kexue.press.root import LIBRARY, PressError, is_press
 
 if TYPE_CHECKING:
     from grimp import ImportGraph
 
 DECIDING_PACKAGES = ("torch", "numpy", "scipy", "pandas")
-# The press runs chapters and judges nothing; the command line calls it. Neither is ever part of a chapter.
-_NEVER_REACHED = ("kexue.press", "kexue.cli")
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,8 @@ class Fingerprint:
 
     @property
     def code(self) -> str:
-        """Digest of cells and modules alone: whether two runs were of the same code."""
-        return _sha(json.dumps([self.cells, self.modules], sort_keys=True))[:32]
+        """Digest of cells, modules and data: whether two runs computed the same thing, wherever they ran."""
+        return _sha(json.dumps([self.cells, self.modules, self.data], sort_keys=True))[:32]
 
     def record(self) -> dict[str, Any]:
         """The fingerprint as plain data, ready for JSON."""
@@ -63,6 +62,13 @@ class Fingerprint:
 
 def _sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _cell_digest(source: str) -> str:
+    """Digest of a cell: a string that stands alone is its output, and so is what a last semicolon hides."""
+    tree = parse(source)
+    silent = source.rstrip().endswith(";")
+    return _sha(f"{silent}{[normalised(statement) for statement in tree.body]}")[:16]
 
 
 def normalised(tree: ast.AST) -> str:
@@ -83,16 +89,22 @@ def normalised(tree: ast.AST) -> str:
 def _graph() -> ImportGraph:
     import grimp
 
-    return grimp.build_graph("kexue", cache_dir=None)
+    try:
+        return grimp.build_graph("kexue", cache_dir=None, exclude_type_checking_imports=True)
+    except grimp.exceptions.SourceSyntaxError as error:
+        raise PressError(f"the library does not parse: {error}") from error
 
 
 @cache
 def module_digest(module: str) -> str:
     """Digest of a module's code, without comments and docstrings."""
-    spec = util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise PressError(f"module {module!r} has no source file")
-    return _sha(normalised(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))))[:32]
+    return _sha(normalised(ast.parse(_source_of(module).read_text(encoding="utf-8"))))[:32]
+
+
+def _source_of(module: str) -> Path:
+    """The file of a module of this library, found without importing anything on the way."""
+    path = LIBRARY.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def closure(imported: Iterable[str]) -> tuple[str, ...]:
@@ -102,7 +114,7 @@ def closure(imported: Iterable[str]) -> tuple[str, ...]:
     waiting = {"kexue", *imported}
     while waiting:
         name = waiting.pop()
-        if name in reached or name not in graph.modules or name.startswith(_NEVER_REACHED):
+        if name in reached or name not in graph.modules or is_press(name):
             continue
         reached.add(name)
         if "." in name:
@@ -139,7 +151,7 @@ def fingerprint(chapter: Chapter, *, profile: str, seed: int, device: str) -> Fi
         device: "cpu" or "cuda", resolved.
     """
     return Fingerprint(
-        cells=tuple(_sha(normalised(parse(cell.source)))[:16] for cell in chapter.code_cells),
+        cells=tuple(_cell_digest(cell.source) for cell in chapter.code_cells),
         modules={module: module_digest(module) for module in closure(chapter.imports())},
         parameters={"profile": profile, "seed": seed},
         data={name: registry()[name].digest for name in chapter.data},
@@ -153,16 +165,18 @@ def differences(chapter: Chapter, then: Fingerprint, now: Fingerprint) -> list[s
     found = []
     if len(then.cells) != len(now.cells):
         found.append(f"the chapter has {len(now.cells)} code cells, it had {len(then.cells)}")
-    old = set(then.cells)
-    for cell, digest in zip(chapter.code_cells, now.cells, strict=True):
-        if digest not in old:
-            found.append(f"cell at line {cell.line} changed: {_headline(cell.source)}")
-    if sorted(then.cells) == sorted(now.cells) and then.cells != now.cells:
-        found.append("the code cells are in another order")
+    steps = SequenceMatcher(None, then.cells, now.cells, autojunk=False).get_opcodes()
+    for step, gone_from, gone_to, new_from, new_to in steps:
+        if step == "delete":
+            found.append(f"{gone_to - gone_from} code cells are gone after code cell {new_from}")
+        elif step != "equal":
+            found += [
+                f"cell at line {cell.line} changed: {_headline(cell.source)}"
+                for cell in chapter.code_cells[new_from:new_to]
+            ]
     for what, before, after in (
         ("module", then.modules, now.modules),
         ("data set", then.data, now.data),
-        ("parameter", then.parameters, now.parameters),
         ("version of", then.versions, now.versions),
     ):
         for name in sorted(before.keys() | after.keys()):
@@ -173,7 +187,7 @@ def differences(chapter: Chapter, then: Fingerprint, now: Fingerprint) -> list[s
                     f"{what} {name} is no longer reached" if what == "module" else f"{what} {name} is gone"
                 )
             elif before[name] != after[name]:
-                values = f": {before[name]} → {after[name]}" if what in ("parameter", "version of") else ""
+                values = f": {before[name]} → {after[name]}" if what == "version of" else ""
                 found.append(f"{what} {name} changed{values}")
     if then.device != now.device:
         found.append(f"device changed: {then.device} → {now.device}")

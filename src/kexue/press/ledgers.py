@@ -14,15 +14,16 @@ from kexue.press.plan import Unit
 def rows(chapter: Chapter, units: Sequence[Unit], profile: str) -> list[dict[str, Any]]:
     """The ledger rows of one chapter at one profile, pooled over its units (one a seed).
 
-    A unit that is not fresh is represented by its last finished run; the row then says `stale`. Claims of an
+    Only runs of one code are pooled: the fresh ones if there are any, else the newest of those there are, and the
+    row then says `stale`. Claims of an
     older run that the chapter no longer makes are not shown; claims it makes now and that no run measured are
     untested.
 
     Returns:
         One mapping a claim: chapter, id, statement, statement_zh, source, kind, quantity, expect, expect_low,
-        expect_high, unit, values, mean, interval, n, over, scale, verdict, profile, seeds, stale, run.
+        expect_high, unit, values, mean, interval, n, over, scale, verdict, profile, seeds, seeds_wanted, stale, run.
     """
-    shown = [unit for unit in units if unit.last is not None]
+    shown = represented(units)
     records = [(unit, unit.last.record) for unit in shown if unit.last is not None]
     found = []
     for claim in chapter.claims:
@@ -32,11 +33,28 @@ def rows(chapter: Chapter, units: Sequence[Unit], profile: str) -> list[dict[str
                 "chapter": chapter.slug,
                 **row(claim, pool(claim, [measurement for _, measurement in measured]), profile),
                 "seeds": [unit.seed for unit, _ in measured],
+                "seeds_wanted": len(units),
                 "stale": any(unit.run is None for unit in shown),
                 "run": [unit.last.key for unit, _ in measured if unit.last is not None],
             }
         )
     return found
+
+
+def represented(units: Sequence[Unit]) -> list[Unit]:
+    """The units whose runs stand for a chapter: all of one code, the present one if any run is of it."""
+    fresh = [unit for unit in units if unit.run is not None]
+    if fresh:
+        return fresh
+    old = [
+        (unit.last.manifest["finished"], unit.last.fingerprint.code, unit)
+        for unit in units
+        if unit.last is not None
+    ]
+    if not old:
+        return []
+    _, newest, _ = max(old, key=lambda entry: entry[0])
+    return [unit for _, code, unit in old if code == newest]
 
 
 def _measurements(

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from signal import Signals
 from typing import Any
 
 import nbformat
@@ -30,7 +29,7 @@ from kexue.press.evidence import RunFailed, check_executed, cleaned, collect, fa
 from kexue.press.fingerprint import differences, fingerprint, forget
 from kexue.press.host import cpu_name, source_state
 from kexue.press.plan import Unit
-from kexue.press.root import PressError
+from kexue.press.root import LIBRARY, PressError, signal_name
 from kexue.press.store import NOTEBOOK, PARTIAL, Run, Store
 from kexue.press.trace import TRACE_CELL, TRACE_TAG
 
@@ -53,6 +52,7 @@ def make(unit: Unit, store: Store, *, threads: int, on_cell: Callable[[int, int]
         RunFailed: the run failed; the failure is stored.
         PressError: the store cannot be written.
     """
+    store.sweep(unit.key)
     workspace = store.workspace(unit.key)
     clock = time.monotonic()
     try:
@@ -115,13 +115,28 @@ def _notebook(unit: Unit) -> Any:
     return notebook
 
 
-def _environment(unit: Unit, threads: int) -> dict[str, str]:
+def _environment(unit: Unit, scratch: Path, threads: int) -> dict[str, str]:
+    """The kernel's environment: this very library, threads, and nothing of the user's IPython."""
     count = str(threads)
     pinned = dict.fromkeys(
         ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), count
     )
     hidden = {"CUDA_VISIBLE_DEVICES": ""} if unit.device == "cpu" else {}
-    return {**os.environ, **pinned, **hidden, "PYTHONHASHSEED": "0"}
+    path = [
+        LIBRARY,
+        *(Path(entry).resolve() for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry),
+    ]
+    data = os.environ.get(
+        "KEXUE_DATA"
+    )  # the kernel works in a folder of its own, where a relative path is another
+    own = {
+        "PYTHONPATH": os.pathsep.join(map(str, path)),
+        "PYTHONHASHSEED": "0",
+        "IPYTHONDIR": str(scratch / ".ipython"),
+        "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads starve the other run on a small machine
+        **({"KEXUE_DATA": str(Path(data).resolve())} if data else {}),
+    }
+    return {**os.environ, **pinned, **hidden, **own}
 
 
 def _execute(unit: Unit, notebook: Any, workspace: Path, scratch: Path, threads: int, watch: Watch) -> Any:
@@ -138,11 +153,17 @@ def _execute(unit: Unit, notebook: Any, workspace: Path, scratch: Path, threads:
                 cwd=str(scratch),
                 watch=watch,
                 cell_limit=unit.chapter.limit("cell", unit.profile),
-                env=_environment(unit, threads),
+                env=_environment(unit, scratch, threads),
             )
     except PapermillExecutionError as error:
         raise failed(
-            unit, notebook, watch, "raised", f"raised {error.ename}: {error.evalue}", error.traceback
+            unit,
+            notebook,
+            watch,
+            "raised",
+            f"raised {error.ename}: {error.evalue}",
+            error.traceback,
+            at=error.cell_index,
         ) from error
     except CellTimeoutError as error:
         limit = unit.chapter.limit("cell", unit.profile)
@@ -167,7 +188,7 @@ def _death(watch: Watch) -> str:
     memory = f"at {watch.peak_rss / 2**20:.0f} MB of memory"
     if code is None or code >= 0:
         return f"the kernel ended with exit code {code}, {memory}"
-    name = Signals(-code).name
+    name = signal_name(-code)
     hint = ", as when memory runs out" if name == "SIGKILL" else ""
     return f"the kernel was killed by {name}{hint}, {memory}"
 

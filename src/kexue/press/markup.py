@@ -120,7 +120,9 @@ def tally(rows: Sequence[Row], *, href: str) -> str:
     tiles = "".join(
         f'<li class="kx-{verdict}"><b>{counts[verdict]}</b>{chip(verdict)}</li>' for verdict in VERDICTS
     )
-    total = f"Claims: {len(rows)}, every one of them on the scoreboard"
+    stale = sum(bool(row.get("stale")) for row in rows)
+    older = f"; {stale} measured with older code" if stale else ""
+    total = f"Claims: {len(rows)}, every one of them on the scoreboard{older}"
     return f'<div class="kx-tally"><ul>{tiles}</ul><p><a href="{escape(href)}">{total}</a></p></div>'
 
 

@@ -26,6 +26,15 @@ def banner(chapter: Mapping[str, Any]) -> str:
     boxes = []
     if chapter["state"] in _BANNERS:
         title, text = _BANNERS[chapter["state"]]
+        if (
+            chapter["state"] == "stale"
+            and chapter["runs"]
+            and not any(row["stale"] for row in chapter["claims"])
+        ):
+            title, text = (
+                "Some runs are missing",
+                "The numbers on this page are of the present code, from fewer seeds.",
+            )
         boxes.append(_box(title, text, chapter["reasons"]))
     if chapter["differences"]:
         text = "A verdict on this page is not the one recorded in the repository."

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from signal import Signals
+
+import kexue
+
+LIBRARY = Path(kexue.__file__).resolve().parents[1]  # the folder that holds the package
 
 
 class PressError(RuntimeError):
@@ -28,3 +33,16 @@ def find_root(start: Path | None = None) -> Path:
 def store_folder(root: Path) -> Path:
     """Where runs are kept: `KEXUE_STORE`, or `.kexue/` in the book's folder."""
     return Path(os.environ.get("KEXUE_STORE") or root / ".kexue").resolve()
+
+
+def is_press(module: str) -> bool:
+    """Whether a module is of the press or the command line, which run chapters and are part of none."""
+    return any(module == name or module.startswith(name + ".") for name in ("kexue.press", "kexue.cli"))
+
+
+def signal_name(number: int) -> str:
+    """The name of a signal, or its number where it has none (a real-time signal)."""
+    try:
+        return Signals(number).name
+    except ValueError:
+        return f"signal {number}"

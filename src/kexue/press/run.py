@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from signal import Signals
 from typing import Any
 
+from filelock import Timeout
+
 from kexue.press.plan import Unit
-from kexue.press.root import PressError
+from kexue.press.root import PressError, signal_name
 from kexue.press.store import Store
 
 GRACE = 3.0  # seconds a run gets to end its kernel before it is killed
@@ -27,7 +28,7 @@ GRACE = 3.0  # seconds a run gets to end its kernel before it is killed
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a unit: "started", "waiting", "cell" (index, of), "reused", "done", "failed"."""
+    """Something that happened to a unit: started, waiting, kernel (pid), cell (index, of), reused, done, failed."""
 
     unit: Unit
     name: str
@@ -55,6 +56,7 @@ class _Process:
         self.unit = unit
         self.store = store
         self.log = log
+        self.ended = False
         self.popen = subprocess.Popen(
             [sys.executable, "-m", "kexue.press.worker"],
             stdin=subprocess.PIPE,
@@ -85,11 +87,14 @@ class _Process:
         """Follow the process to its end."""
         ending: dict[str, Any] = {}
         reused = False
+        kernel: int | None = None
         assert self.popen.stdout is not None
         for line in self.popen.stdout:
             facts = json.loads(line)
             name = facts.pop("event")
             reused = reused or name == "reused"
+            if name == "kernel":
+                kernel = facts["pid"]
             if name in ("done", "failed"):
                 ending = {"name": name, **facts}
             tell(Event(self.unit, name, facts))
@@ -98,20 +103,32 @@ class _Process:
             return Outcome(self.unit, "reused" if reused else "done", seconds=ending["seconds"])
         if ending.get("name") == "failed":
             return Outcome(self.unit, "failed", ending["message"])
-        how = f"was killed by {Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        if kernel is not None:  # the process died before it could end its kernel
+            with contextlib.suppress(OSError):
+                os.killpg(kernel, signal.SIGKILL)
+        if self.ended:
+            return Outcome(self.unit, "failed", "ended with the command")
+        how = f"was killed by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
         tail = (
             self.log.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
             if self.log.exists()
             else ""
         )
         message = f"the process of the run {how}" + (f"; its last words:\n{tail}" if tail else "")
-        with contextlib.suppress(PressError):
-            self.store.fail(
-                self.store.workspace(self.unit.key), self.unit.key, {"kind": "crash", "message": message}
-            )
+        self._keep(message)
         return Outcome(self.unit, "failed", message)
 
+    def _keep(self, message: str) -> None:
+        """Put the crash on record, unless another command is making the very run right now."""
+        with (
+            contextlib.suppress(PressError, OSError, Timeout),
+            self.store.lock(self.unit.key).acquire(blocking=False),
+        ):
+            failure = {"kind": "crash", "message": message}
+            self.store.fail(self.store.workspace(self.unit.key), self.unit.key, failure)
+
     def end(self) -> None:
+        self.ended = True
         with contextlib.suppress(OSError):
             self.popen.terminate()
 

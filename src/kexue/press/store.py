@@ -142,19 +142,22 @@ class Store:
         return found
 
     def workspace(self, key: str) -> Path:
-        """A fresh folder to make a run of `key` in; those of dead makers of the same key go.
+        """A fresh folder to make a run of `key` in.
 
         Raises:
             PressError: when the store cannot be written.
         """
         try:
-            for left in (self.folder / "tmp").glob(f"{key}-*"):
-                shutil.rmtree(left, ignore_errors=True)
             folder = self.folder / "tmp" / f"{key}-{uuid.uuid4().hex[:12]}"
             folder.mkdir(parents=True)
         except OSError as error:
             raise self.unwritable(error) from error
         return folder
+
+    def sweep(self, key: str) -> None:
+        """Remove what dead makers of `key` left; the caller holds the lock on it."""
+        for left in (self.folder / "tmp").glob(f"{key}-*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     def unwritable(self, error: OSError) -> PressError:
         """What to tell the user of an error in writing the store."""
@@ -231,9 +234,10 @@ class Store:
     def failure(self, key: str) -> dict[str, Any] | None:
         """What is known of the last failure of that key, if no run has succeeded since."""
         try:
-            return dict(json.loads((self.folder / "failed" / key / "failure.json").read_bytes()))
+            failure = json.loads((self.folder / "failed" / key / "failure.json").read_bytes())
         except (OSError, ValueError):
             return None
+        return failure if isinstance(failure, dict) and isinstance(failure.get("message"), str) else None
 
     def lock(self, key: str) -> Any:
         """The lock that the maker of a run of `key` holds; freed by the system when its process ends.

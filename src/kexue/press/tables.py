@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -56,7 +57,7 @@ def chapters_table(rows: Iterable[dict[str, Any]]) -> Table:
         table.add_row(
             row["chapter"],
             row["part"],
-            f"{row['title']}\n{row['title_zh']}",
+            escape(f"{row['title']}\n{row['title_zh']}"),
             " ".join(row["profiles"]),
             str(row["claims"]),
             _styled(row["state"]),
@@ -66,11 +67,15 @@ def chapters_table(rows: Iterable[dict[str, Any]]) -> Table:
 
 
 def _tally(ledger: Iterable[dict[str, Any]]) -> Text:
-    return Text("  ").join(
+    ledger = list(ledger)
+    parts = [
         Text(f"{MARKS[verdict]} {count} {verdict}", style=_STYLES[verdict])
         for verdict, count in tally(ledger).items()
         if count
-    )
+    ]
+    if any(row["stale"] for row in ledger):
+        parts.append(Text("(of older code)", style="yellow"))
+    return Text("  ").join(parts)
 
 
 def runs_table(outcomes: Sequence[Outcome], edition: Edition) -> Table:
@@ -100,12 +105,12 @@ def claims_table(ledger: Iterable[dict[str, Any]]) -> Table:
     for row in ledger:
         table.add_row(
             row["chapter"],
-            f"[bold]{row['id']}[/]\n{row['statement']}",
+            f"[bold]{row['id']}[/]\n{escape(row['statement'])}",
             Text(f"{MARKS[row['verdict']]} {row['verdict']}", style=_STYLES[row["verdict"]])
             + Text("\nstale" if row["stale"] else "", style="yellow"),
-            measured(row),
-            f"{row['quantity']} {row['expect']}",
-            row["source"],
+            escape(measured(row)),
+            escape(f"{row['quantity']} {row['expect']}"),
+            escape(row["source"]),
         )
     return table
 

@@ -6,6 +6,8 @@ import resource
 import sys
 from typing import Any
 
+from kexue.press.root import LIBRARY, is_press
+
 TRACE_MIME = "application/vnd.kexue.trace+json"
 TRACE_TAG = "kexue-trace"
 TRACE_CELL = "import kexue.press.trace as _kexue_trace\n_kexue_trace.emit()"
@@ -13,13 +15,12 @@ TRACE_CELL = "import kexue.press.trace as _kexue_trace\n_kexue_trace.emit()"
 
 def trace() -> dict[str, Any]:
     """The modules of this library that are loaded, the data read, CPU seconds, peak memory, the GPU used."""
-    modules = sorted(
-        name for name in sys.modules if name.split(".")[0] == "kexue" and not name.startswith("kexue.press")
-    )
+    modules = sorted(name for name in sys.modules if name.split(".")[0] == "kexue" and not is_press(name))
     reader = sys.modules.get("kexue.data.reader")
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     found: dict[str, Any] = {
         "modules": modules,
+        "library": str(LIBRARY),
         "data": reader.digests_read() if reader is not None else {},
         "cpu_seconds": own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime,
         "gpu": None,

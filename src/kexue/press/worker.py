@@ -39,7 +39,7 @@ def main() -> int:
     from kexue.press.root import PressError
     from kexue.press.store import Store
 
-    watch = Watch(lambda index: None)
+    watch = Watch(lambda pid: tell("kernel", pid=pid))
 
     def end(*_: object) -> None:
         watch.kill("ended")
