@@ -1,6 +1,6 @@
 """`make book` with nothing changed, beside jupyter-book's own no-op build of the same pages; same run, medians of 5.
 
-    .venv/bin/python benchmarks/noop_build.py        # after make book
+.venv/bin/python benchmarks/noop_build.py        # after make book
 """
 
 import statistics

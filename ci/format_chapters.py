@@ -21,7 +21,9 @@ def formatted(path: Path) -> str:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             ruff = [sys.executable, "-m", "ruff", "format", "--quiet", "--stdin-filename", "cell.py", "-"]
-            done = subprocess.run(ruff, input=cell.source, capture_output=True, text=True, check=True, cwd=ROOT)
+            done = subprocess.run(
+                ruff, input=cell.source, capture_output=True, text=True, check=True, cwd=ROOT
+            )
             cell.source = done.stdout.rstrip("\n")
     return str(jupytext.writes(notebook, fmt="md:myst", config=config))
 

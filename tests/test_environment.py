@@ -22,7 +22,10 @@ def pins() -> dict[str, Version]:
 
 def requirements() -> list[Requirement]:
     extras = PROJECT["optional-dependencies"].values()
-    return [Requirement(text) for text in [*PROJECT["dependencies"], *(text for extra in extras for text in extra)]]
+    return [
+        Requirement(text)
+        for text in [*PROJECT["dependencies"], *(text for extra in extras for text in extra)]
+    ]
 
 
 def test_every_direct_dependency_is_pinned_within_its_range():

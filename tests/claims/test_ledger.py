@@ -201,3 +201,37 @@ def test_records_come_back_as_they_went():
     assert Expectation(None, 1.0, "≤ 1") == Below(1.0)
     measured = Measurement("c", (1.0, 2.0), 0.0, True)
     assert Measurement.from_record(measured.record()) == measured
+
+
+def test_a_second_seed_adds_no_example():
+    outcomes = claim(expect=Above(0.9), over="examples")
+    one = pool(outcomes, [Measurement("c", (1.0,) * 5, binary=True)])
+    two = pool(outcomes, [Measurement("c", (1.0,) * 5, binary=True)] * 2)
+    assert one.interval == two.interval
+    assert verdict_of(outcomes, two, "quick") == "inconclusive"
+
+
+def test_few_replicates_are_not_bootstrapped():
+    values = [Measurement("c", (v,)) for v in (1.0, 2.0, 4.0)]
+    assert pool(claim(over="seeds", interval="bca"), values) == pool(claim(over="seeds"), values)
+
+
+def test_the_seal_has_no_way_round():
+    first = declare(claim("a"), profile="quick", seed=0)
+    second = declare(claim("b"), profile="quick", seed=0)
+    with pytest.raises(ClaimError, match="other claims were declared since"):
+        first.measure("a", 1.0)
+    second.measure("b", 1.0)
+    with pytest.raises(TypeError):
+        second.claims["late"] = claim("late")
+
+
+def test_ragged_values_and_errors_that_are_none_are_refused_by_name():
+    claims = declare(claim(over="draws"), profile="quick", seed=0)
+    with pytest.raises(ClaimError, match="value of claim 'c'"):
+        claims.measure("c", [[1.0], [1.0, 2.0]])
+
+
+def test_an_expectation_shows_its_digits():
+    assert Above(0.9999999).text == "≥ 0.9999999"
+    assert Below(0.1234567).text == "≤ 0.1234567"

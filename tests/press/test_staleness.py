@@ -30,7 +30,7 @@ class Editable:
         self.write("user", "from kexue.toy.middle import x")
         self.write("stranger", "from kexue.toy import other")
 
-    def write(self, slug: str, body: str, **fields: str) -> Path:
+    def write(self, slug: str, body: str, **fields: int) -> Path:
         note = f"with open({str(self.counter)!r}, 'a') as f:\n    print({slug!r}, file=f)"
         return self.book.write(slug, body=f"{body}\n{note}", **fields)
 
@@ -124,3 +124,28 @@ def test_sources_edited_while_they_run_are_not_stored(editable: Editable):
     done = editable.book.kexue("run", env=editable.env)
     assert done.returncode == 1
     assert "sources changed while it ran (module kexue.toy.deep changed); run again" in done.stderr
+
+
+def test_a_module_named_like_the_press_is_no_press(editable: Editable):
+    (editable.library / "pressure.py").write_text("p = 1\n")
+    editable.write("user", "from kexue.pressure import p")
+    assert editable.run() == ["user"]
+    editable.edit(editable.library / "pressure.py", "p = 1", "p = 99")
+    assert "module kexue.pressure changed" in editable.why()
+    assert editable.run() == ["user"]
+
+
+def test_a_cell_that_is_only_a_string_is_its_output(editable: Editable):
+    editable.write("user", "'accuracy 93 %'\nx = 1")
+    editable.run()
+    editable.edit(editable.book.root / "book" / "language" / "user.md", "93", "12")
+    assert editable.run() == ["user"]
+
+
+def test_only_runs_of_one_code_are_pooled(editable: Editable):
+    editable.write("user", "x = 1", seeds=2)
+    editable.run()
+    editable.write("user", "assert seed == 0", seeds=2)
+    assert editable.book.kexue("run", "user", env=editable.env).returncode == 1
+    row, _ = editable.book.json("claims", "user", env=editable.env)
+    assert (row["seeds"], row["seeds_wanted"], row["stale"]) == ([0], 2, False)

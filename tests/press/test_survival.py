@@ -288,3 +288,75 @@ def test_one_failed_seed_leaves_the_others(book: TinyBook):
     (row, _) = book.json("claims")
     assert row["seeds"] == [0, 2]
     assert row["n"] == 2
+
+
+def test_ending_one_command_leaves_the_run_another_is_making(book: TinyBook, tmp_path: Path):
+    book.write("one", body=note_pid(tmp_path / "pids") + "\nimport time\ntime.sleep(6)")
+    maker = book.start("run")
+    wait_for_pids(tmp_path / "pids")
+    waiting = book.start("run")
+    time.sleep(3)
+    waiting.send_signal(signal.SIGINT)
+    waiting.communicate(timeout=30)
+    _, err = maker.communicate(timeout=60)
+    assert maker.returncode == 0, err
+    assert book.state("one") == "fresh"
+
+
+def test_an_interrupted_run_is_no_failure(book: TinyBook, tmp_path: Path):
+    book.write("one", body=hang(tmp_path / "pids"))
+    process = book.start("run")
+    wait_for_pids(tmp_path / "pids")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert book.state("one") == "never run"
+
+
+def test_what_a_kernel_started_in_a_session_of_its_own_goes_with_it(book: TinyBook, tmp_path: Path):
+    pids = tmp_path / "pids"
+    start = "import subprocess, time\nchild = subprocess.Popen(['sleep', '600'], start_new_session=True)"
+    book.write("one", body=f"{start}\nopen({str(pids)!r}, 'a').write(str(child.pid) + '\\n')\ntime.sleep(1)")
+    assert book.kexue("run").returncode == 0
+    assert_gone(wait_for_pids(pids))
+
+
+def test_the_users_ipython_start_up_files_decide_nothing(book: TinyBook, tmp_path: Path):
+    startup = tmp_path / "home" / ".ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "00.py").write_text("hidden = 41\n")
+    book.write("one", body="x = hidden")
+    done = book.kexue("run", env={"HOME": str(tmp_path / "home")})
+    assert done.returncode == 1
+    assert "NameError: name 'hidden' is not defined" in done.stderr
+
+
+def test_a_seed_or_profile_overwritten_in_the_chapter_is_refused(book: TinyBook):
+    path = book.write("one", seeds=2)
+    claims_cell = "```{code-cell} ipython3\n:tags: [claims]"
+    override = "```{code-cell} ipython3\nseed = 0\n```\n\n"
+    path.write_text(path.read_text().replace(claims_cell, override + claims_cell))
+    done = book.kexue("run")
+    assert done.returncode == 1
+    assert "was to run with {'profile': 'quick', 'seed': 1}" in done.stderr
+
+
+def test_an_expectation_that_depends_on_the_profile_is_refused(book: TinyBook):
+    path = book.write("one")
+    path.write_text(path.read_text().replace("Below(10)", "Below(0.5 if profile == 'smoke' else 10)"))
+    done = book.kexue("run", "--profile", "smoke")
+    assert done.returncode == 1
+    assert "declares other claims when run" in done.stderr
+
+
+@pytest.mark.parametrize("ending", ["raise SystemExit(0)", "exit()", "1 / 0"])
+def test_a_claims_cell_cannot_end_the_command(book: TinyBook, ending: str):
+    path = book.write("bad")
+    path.write_text(
+        path.read_text().replace("from kexue.claims import", f"{ending}\nfrom kexue.claims import", 1)
+    )
+    book.write("good")
+    done = book.kexue("run")
+    assert done.returncode == 1
+    assert "the claims cell fails on its own" in done.stderr
+    listed = json.loads(book.kexue("list", "--json").stdout)
+    assert {row["chapter"]: row["state"] for row in listed} == {"good": "fresh", "bad": "failed"}
