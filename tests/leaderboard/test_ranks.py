@@ -102,3 +102,10 @@ def test_unknown_policies_are_named() -> None:
             ranks(np.ones(2), **change)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one row"):
         ranks(np.empty((3, 0)))
+
+
+def test_means_that_are_equal_on_paper_tie():
+    """Two means of the same sum differ in their last bit, and in nothing that a board prints."""
+    first, second = (0.1 + 0.2) / 2, (0.3 + 0.0) / 2
+    assert first != second
+    assert ranks(np.array([first, second])).tolist() == [1.0, 1.0]

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from scipy import stats
 
+TIE_DECIMALS = 9  # boards print one decimal: equal means of it differ by the rounding of floats alone
 TiePolicy = Literal["min", "average", "max", "dense"]
 
 
@@ -17,7 +18,7 @@ def ranks(
     ties: TiePolicy = "min",
     missing: Literal["refuse", "unranked"] = "refuse",
 ) -> Float64[np.ndarray, "*draws rows"]:
-    """Rank the last axis, 1 for the largest value.
+    """Rank the last axis, 1 for the largest value; values that agree to nine decimals tie.
 
     Args:
         values: one score a row, shape (*draws, rows); NaN where a row has none.
@@ -43,7 +44,8 @@ def ranks(
         raise ValueError(
             f"values has {int(np.isnan(values).sum())} missing; pass missing='unranked' to rank the rest"
         )
-    return np.asarray(stats.rankdata(-values, method=ties, axis=-1, nan_policy="omit"), dtype=np.float64)
+    rounded = np.round(values, TIE_DECIMALS)
+    return np.asarray(stats.rankdata(-rounded, method=ties, axis=-1, nan_policy="omit"), dtype=np.float64)
 
 
 def margin(values: Float64[np.ndarray, "*draws rows"], row: int) -> Float64[np.ndarray, "*draws"]:

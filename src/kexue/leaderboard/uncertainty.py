@@ -38,7 +38,7 @@ def rounding_draws(
 
 def sampling_draws(
     table: Float64[np.ndarray, "*rows tasks"],
-    sizes: Float64[np.ndarray, " tasks"],
+    sizes: Float64[np.ndarray, "... tasks"],
     *,
     draws: int,
     generator: np.random.Generator,
@@ -52,7 +52,7 @@ def sampling_draws(
 
     Args:
         table: percent scores in [0, 100], shape (*rows, tasks), no missing cell.
-        sizes: items in each test set, shape (tasks,).
+        sizes: items in each test set, shape (tasks,), or those each row was measured on, shape (*rows, tasks).
         draws: how many tables to draw, at least 1.
         generator: the source of randomness.
 
@@ -65,8 +65,8 @@ def sampling_draws(
     Source: Brown, Cai & DasGupta, Interval estimation for a binomial proportion, 2001.
     """
     _check(table, draws, (0.0, 100.0))
-    if sizes.shape != table.shape[-1:] or not (sizes >= 1).all():
-        raise ValueError(f"sizes must be {table.shape[-1]} numbers of items, at least 1, got {sizes}")
+    if sizes.shape not in (table.shape[-1:], table.shape) or not (sizes >= 1).all():
+        raise ValueError(f"sizes must be {table.shape[-1]} numbers of items (a row), at least 1, got {sizes}")
     correct = sizes * table / 100.0
     return np.asarray(
         100.0 * generator.beta(correct + 0.5, sizes - correct + 0.5, size=(draws, *table.shape))
