@@ -7,7 +7,7 @@ WORKERS ?= 2
 # One thread a process: several processes that each take every core slow each other manyfold.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: book test check setup lab clean
+.PHONY: book test test-site check setup lab clean
 .DELETE_ON_ERROR:
 
 book: .venv/.installed
@@ -33,6 +33,10 @@ check: .venv/.developer
 
 test: check
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+# The browser tests once more, over the book that `make book` has built.
+test-site: .venv/.developer
+	KEXUE_SITE=_build/html $(BIN)/python -m pytest tests/site
 
 lab: .venv/.developer
 	JUPYTER_CONFIG_PATH="$(CURDIR)/ci/jupyter" $(BIN)/jupyter lab --notebook-dir="$(CURDIR)"

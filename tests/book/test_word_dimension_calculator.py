@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from IPython.display import HTML
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from kexue.embedding import dimension
 from tests.book.chapters import chapter
@@ -30,16 +29,6 @@ def calculator() -> str:
     shown: list[str] = []
     exec(cell.source, {"dimension": dimension, "HTML": shown.append})
     return str(HTML(shown[0]).data)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert executable, "no chromium on the PATH: install the system's chromium package"
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

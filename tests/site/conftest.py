@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
 from kexue.press.publish import publish
 
@@ -69,14 +67,3 @@ def site(request: pytest.FixtureRequest, tiny_site: Path) -> Iterator[ServedSite
 def served_tiny_site(tiny_site: Path) -> Iterator[ServedSite]:
     """The tiny book's site alone."""
     yield from _serve(tiny_site)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium, as the system installs it."""
-    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert executable, "no chromium on the PATH: install the system's chromium package to test the site"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
