@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.pop(
+    "VIRTUAL_ENV", None
+)  # another environment's, maybe: IPython warns, and the interpreter that runs decides
 
 install_import_hook("kexue", f"{shapes.__name__}.checked")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
     """A headless Chromium."""
     from playwright.sync_api import sync_playwright

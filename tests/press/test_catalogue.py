@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kexue.claims import declare, ledger
 from kexue.press.catalogue import catalogue, select
 from kexue.press.cells import read_code_cells
 from kexue.press.root import PressError, find_root
@@ -117,6 +118,18 @@ def test_a_chapter_that_cannot_be_read_hides_no_other(book: TinyBook):
     assert "bad.md:47: invalid syntax" in done.stderr
     assert "1 reproduced" in done.stdout or "1 inconclusive" in done.stdout
     assert book.kexue("run", "good").returncode == 0
+
+
+def test_reading_claims_leaves_a_sealed_ledger_alone(book: TinyBook):
+    book.write("one")
+    (chapter,) = catalogue(book.root)
+    ledger.reset()
+    mine = declare(*chapter.claims[1:], profile="smoke", seed=0)
+    mine.measure("forgotten", 0)
+    (again,) = catalogue(book.root)
+    assert [claim.id for claim in again.claims] == ["small", "forgotten"]
+    assert ledger.current() is mine
+    ledger.reset()
 
 
 def test_two_chapters_of_one_name_are_refused(book: TinyBook):

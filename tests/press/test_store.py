@@ -50,7 +50,7 @@ def test_what_a_dead_maker_left_is_cleared_and_never_read(tmp_path):
     left = store.workspace(KEY)
     (left / NOTEBOOK).write_text("{}")
     assert store.get(KEY) is None
-    store.workspace(KEY)
+    store.sweep(KEY)
     assert not left.exists()
 
 

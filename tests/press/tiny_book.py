@@ -9,16 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-FRONT = """---
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  display_name: Python 3
-  language: python
-  name: python3
-kexue:
+from kexue.press.skeleton import HEADER
+
+FRONT = (
+    HEADER
+    + """kexue:
   title: {title}
   title_zh: 小章
   article: {{title: 小文章, date: "2021-12-04", url: "https://kexue.fm/archives/1"}}
@@ -63,6 +58,7 @@ claims.measure("small", seed + {offset})
 claims.verdicts()
 ```
 """
+)
 
 
 class TinyBook:

@@ -15,6 +15,7 @@ from kexue.claims.ledger import row
 from kexue.claims.pool import Measurement
 from kexue.press.catalogue import Chapter, catalogue
 from kexue.press.edition import ChapterEdition, Edition
+from kexue.press.skeleton import HEADER
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OWN_PAGES = ("intro.md", "how-to-read.md", "scoreboard.md")
@@ -43,16 +44,9 @@ class Scale:
         return "m"
 '''
 
-TEMPLATE = """---
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  display_name: Python 3
-  language: python
-  name: python3
-kexue:
+TEMPLATE = (
+    HEADER
+    + """kexue:
   title: {title}
   title_zh: {title_zh}
   article: {{title: 幂平均与排行榜, date: "2021-12-04", url: "https://kexue.fm/archives/0000"}}
@@ -145,6 +139,7 @@ claims.verdicts()
 ```{{provenance}}
 ```
 """
+)
 
 
 def chapter_text(slug: str, title: str, title_zh: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from kexue.claims import PROFILES, Claim, Ledger
+from kexue.claims import PROFILES, Claim, Ledger, ledger
 from kexue.data import registry
 from kexue.press.cells import CodeCell, imported_names, parse, read_code_cells
 from kexue.press.root import PressError
@@ -191,6 +191,8 @@ class Chapter:
             )
         harmless = {name: value for name, value in vars(builtins).items() if name not in _LEFT_OUT}
         scope: dict[str, Any] = {"__builtins__": harmless, "profile": "quick", "seed": 0, "device": "cpu"}
+        held = ledger._open[:]  # to read claims is not to declare them: this process may hold a sealed ledger
+        ledger.reset()
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 exec(compile(tree, str(self.path), "exec"), scope)
@@ -198,6 +200,8 @@ class Chapter:
             raise PressError(
                 f"{self.path}:{cells[0].line}: the claims cell fails on its own: {error}"
             ) from error
+        finally:
+            ledger._open[:] = held
         ledgers = [value for value in scope.values() if isinstance(value, Ledger)]
         if len(ledgers) != 1:
             raise PressError(

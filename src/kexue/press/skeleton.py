@@ -10,7 +10,8 @@ from string import Template
 from kexue.press.catalogue import PARTS, catalogue
 from kexue.press.root import PressError
 
-_CHAPTER = Template("""---
+# How every chapter begins: text that jupytext and JupyterLab read as a notebook.
+HEADER = """---
 jupytext:
   text_representation:
     extension: .md
@@ -19,7 +20,11 @@ kernelspec:
   display_name: Python 3
   language: python
   name: python3
-kexue:
+"""
+
+_CHAPTER = Template(
+    HEADER
+    + """kexue:
   title: $quoted
   title_zh: $quoted_zh
   article: {title: 原文标题, date: "2020-01-01", url: "https://kexue.fm/archives/0000"}
@@ -135,7 +140,8 @@ What was not tested, and why.
 ## Exercises
 
 Change `settings` and run again: when does the verdict turn?
-""")
+"""
+)
 
 _TEST = Template('''"""A planted fault turns the verdict of each claim of the chapter `$slug`."""
 
