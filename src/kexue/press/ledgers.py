@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from kexue.claims import Claim, Measurement, pool
+from kexue.claims import VERDICTS, Claim, Measurement, pool
 from kexue.claims.ledger import row
 from kexue.press.catalogue import Chapter
 from kexue.press.plan import Unit
@@ -15,9 +15,8 @@ def rows(chapter: Chapter, units: Sequence[Unit], profile: str) -> list[dict[str
     """The ledger rows of one chapter at one profile, pooled over its units (one a seed).
 
     Only runs of one code are pooled: the fresh ones if there are any, else the newest of those there are, and the
-    row then says `stale`. Claims of an
-    older run that the chapter no longer makes are not shown; claims it makes now and that no run measured are
-    untested.
+    row then says `stale`. Claims of an older run that the chapter no longer makes are not shown; claims it makes
+    now and that no run measured are untested.
 
     Returns:
         One mapping a claim: chapter, id, statement, statement_zh, source, kind, quantity, expect, expect_low,
@@ -72,7 +71,7 @@ def _measurements(
 
 def tally(ledger: Iterable[dict[str, Any]]) -> dict[str, int]:
     """How many claims have each verdict."""
-    counts = {"reproduced": 0, "refuted": 0, "inconclusive": 0, "untested": 0}
+    counts = dict.fromkeys(VERDICTS, 0)
     for entry in ledger:
         counts[entry["verdict"]] += 1
     return counts

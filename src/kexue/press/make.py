@@ -126,9 +126,8 @@ def _environment(unit: Unit, scratch: Path, threads: int) -> dict[str, str]:
         LIBRARY,
         *(Path(entry).resolve() for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry),
     ]
-    data = os.environ.get(
-        "KEXUE_DATA"
-    )  # the kernel works in a folder of its own, where a relative path is another
+    # The kernel works in a folder of its own, where a relative path is another.
+    data = os.environ.get("KEXUE_DATA")
     own = {
         "PYTHONPATH": os.pathsep.join(map(str, path)),
         "PYTHONHASHSEED": "0",

@@ -37,7 +37,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a unit ended: "done", "reused", or "failed" with the reason."""
+    """How a unit ended: "done", "reused", "failed" with the reason; or "fresh", which needed no run."""
 
     unit: Unit
     status: str

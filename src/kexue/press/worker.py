@@ -77,9 +77,7 @@ def main() -> int:
             tell("reused")
         tell("done", seconds=run.seconds)
         return 0
-    except RunFailed as failed:
-        tell("failed", message=str(failed))
-    except (PressError, OSError) as error:
+    except (RunFailed, PressError, OSError) as error:
         tell("failed", message=str(error))
     return 1
 
