@@ -1,17 +1,21 @@
 """Every way a data set reaches a chapter, and every way it cannot."""
 
 import gzip
+import io
 import json
 import lzma
 import sys
+import tarfile
 import zipfile
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from kexue.data import DataError, dataset, load, locate, reader, registry
-from kexue.data.decode import digest_of, unpack
+from kexue.data.decode import DECODERS, digest_of, unpack
 
 
 def test_every_shipped_set_is_what_the_registry_says():
@@ -111,3 +115,41 @@ def test_an_archive_of_texts_reads_in_order_of_name_without_its_index(tmp_path):
         for name, text in (("c/b", "two"), ("c/README", "about"), ("c/a", "one"), ("c/cats.txt", "index")):
             archive.writestr(name, text)
     assert unpack("zip-text", {"all": path.read_bytes()}) == {"all": b"one\ntwo"}
+
+
+def test_mnist_is_read_as_images_and_labels():
+    digits = load("mnist/t10k")
+    assert digits["images"].shape == (10_000, 28, 28)
+    assert digits["images"].dtype == np.uint8
+    assert np.bincount(digits["labels"]).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
+
+def test_an_idx_file_of_another_type_is_refused():
+    with pytest.raises(ValueError, match="IDX"):
+        DECODERS["idx"]({"images": b"\0\0\x0d\x01" + bytes(8)})
+
+
+def test_cifar_is_the_same_from_tiles_and_from_the_public_archive():
+    images = np.random.default_rng(0).integers(0, 256, (1000, 32, 32, 3), dtype=np.uint8)
+    labels = np.arange(1000, dtype=np.uint8) % 10
+    tiles = images.reshape(25, 40, 32, 32, 3).swapaxes(1, 2).reshape(25 * 32, 40 * 32, 3)
+    sheet, numbers, archive = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    Image.fromarray(tiles).save(sheet, "webp", lossless=True)
+    np.save(numbers, labels)
+    records = np.hstack([labels[:, None], images.transpose(0, 3, 1, 2).reshape(1000, -1)]).tobytes()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        member = tarfile.TarInfo("cifar-10-batches-bin/test_batch.bin")
+        member.size = len(records)
+        tar.addfile(member, io.BytesIO(records))
+    mirror = unpack("cifar-tiles", {"50": sheet.getvalue(), "labels:0:1000": numbers.getvalue()})
+    public = unpack("cifar-archive", {"test:1000": archive.getvalue()})
+    assert digest_of(mirror) == digest_of(public)
+    np.testing.assert_array_equal(DECODERS["cifar-tiles"](mirror)["images"], images)
+
+
+def test_the_digits_are_those_of_scikit_learn():
+    from sklearn.datasets import load_digits
+
+    ours, theirs = load("digits/8x8"), load_digits()
+    np.testing.assert_array_equal(ours["images"], theirs.images)
+    np.testing.assert_array_equal(ours["labels"], theirs.target)

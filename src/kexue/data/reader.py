@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ def locate(name: str) -> list[Path | None]:
 
 
 def _present(entry: DataSet, file: DataFile) -> Path | None:
-    if entry.shipped:
+    if file.package is not None:
+        candidates = [Path(str(resources.files(file.package))) / file.path]
+    elif entry.shipped:
         candidates = [PACKAGE / file.path]
     else:
         mirror = _mirror()
@@ -70,7 +73,7 @@ def _download(entry: DataSet, file: DataFile) -> Path:
 
 
 def load(name: str) -> Any:
-    """Read a data set: a DataFrame for tables, a dict of strings by part for texts.
+    """Read a data set: a DataFrame for tables, a dict of strings by part for texts, of uint8 arrays for images and labels.
 
     Args:
         name: a name of the registry, such as "leaderboards/glue".
@@ -80,14 +83,17 @@ def load(name: str) -> Any:
         DataError: a file is missing, cannot be downloaded, or its decoded content has another digest.
     """
     entry = dataset(name)
+    decoder, wanted = entry.decoder, entry.files
+    if entry.archive is not None and any(_present(entry, file) is None for file in wanted):
+        decoder, wanted = entry.archive.decoder, (entry.archive.file,)
     files = {}
     paths = []
-    for file in entry.files:
+    for file in wanted:
         path = _present(entry, file) or _download(entry, file)
         paths.append(str(path))
         files[file.part] = path.read_bytes()
     try:
-        parts = unpack(entry.decoder, files)
+        parts = unpack(decoder, files)
     except Exception as error:
         raise DataError(
             f"data set {name!r}: {', '.join(paths)} cannot be unpacked ({error}); fetch it again"

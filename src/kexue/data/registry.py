@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).parent
 
@@ -19,12 +20,22 @@ class DataFile:
         path: where it lies, below the package's data folder if shipped, else below `KEXUE_DATA`.
         url: public address of the very file, if it can be downloaded.
         sha256: digest of the downloaded bytes, if known.
+        package: the installed package whose file it is, `path` being relative to that.
     """
 
     part: str
     path: str
     url: str | None = None
     sha256: str | None = None
+    package: str | None = None
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The public form of a data set where `KEXUE_DATA` lays it out otherwise: one file, with a decoder of its own."""
+
+    decoder: str
+    file: DataFile
 
 
 @dataclass(frozen=True)
@@ -40,16 +51,21 @@ class DataSet:
     decoder: str
     shipped: bool
     files: tuple[DataFile, ...]
+    archive: Archive | None = None
 
 
 @cache
 def registry() -> dict[str, DataSet]:
     """All data sets by name."""
     entries = json.loads((PACKAGE / "registry.json").read_text(encoding="utf-8"))
-    return {
-        name: DataSet(name=name, **{**entry, "files": tuple(DataFile(**file) for file in entry["files"])})
-        for name, entry in entries.items()
-    }
+    return {name: _dataset(name, entry) for name, entry in entries.items()}
+
+
+def _dataset(name: str, entry: dict[str, Any]) -> DataSet:
+    files = tuple(DataFile(**file) for file in entry["files"])
+    public = entry.get("archive")
+    archive = Archive(public["decoder"], DataFile(**public["file"])) if public else None
+    return DataSet(name=name, **{**entry, "files": files, "archive": archive})
 
 
 def dataset(name: str) -> DataSet:

@@ -1,0 +1,1 @@
+"""Estimating densities: importance-weighted bounds, annealed importance sampling, VAEs, NVAE."""
