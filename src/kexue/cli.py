@@ -66,6 +66,7 @@ StrictOption = Annotated[
         "--strict", help="Exit code 1 if anything is stale, failed, or judged otherwise than on record."
     ),
 ]
+PdfOption = Annotated[bool, typer.Option("--pdf", help="Print the book into one PDF, too (wants Chromium).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -306,21 +307,43 @@ def claims(
 
 @app.command()
 def publish(
-    profile: ProfileOption = Profile.quick, device: DeviceOption = Device.auto, strict: StrictOption = False
+    profile: ProfileOption = Profile.quick,
+    device: DeviceOption = Device.auto,
+    strict: StrictOption = False,
+    pdf: PdfOption = False,
 ) -> None:
     """Set the stored runs as a site in _build/html; nothing is run."""
     with _errors():
-        code = _publish(_book(None), profile, device, strict)
+        code = _publish(_book(None), profile, device, strict, pdf)
     raise typer.Exit(code)
 
 
-def _publish(book: _Book, profile: str, device: str, strict: bool) -> int:
+@app.command()
+def notebooks(
+    folder: Annotated[Path, typer.Argument(help="A new folder, to become the branch of notebooks.")],
+    profile: ProfileOption = Profile.quick,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Write the executed chapters as notebooks: the branch that Colab, Binder and hubs open."""
+    with _errors():
+        from kexue.press.edition import edition
+        from kexue.press.notebooks import write_branch
+        from kexue.press.plan import resolve_device
+
+        book = _book(None)
+        shown = edition(book.root, book.chapters, book.store, profile=profile, device=resolve_device(device))
+        for path in write_branch(shown, folder):
+            typer.echo(str(path))
+    raise typer.Exit(book.code)
+
+
+def _publish(book: _Book, profile: str, device: str, strict: bool, pdf: bool = False) -> int:
     from kexue.press.edition import edition
     from kexue.press.plan import resolve_device
     from kexue.press.publish import publish as set_site
 
     shown = edition(book.root, book.chapters, book.store, profile=profile, device=resolve_device(device))
-    report = set_site(shown)
+    report = set_site(shown, pdf=pdf)
     for problem in report.problems:
         typer.secho(f"kexue: {problem}", fg=typer.colors.YELLOW, err=True)
     how = "unchanged" if report.skipped else f"{report.pages} pages in {report.seconds:.1f} s"
