@@ -31,7 +31,7 @@ def points(name: str, value: Tensor) -> None:
 
 def bad_rows(value: Tensor) -> str:
     """The rows with something that is not finite, for a message."""
-    rows = (~torch.isfinite(value)).flatten(1).any(1).nonzero().flatten().tolist()
+    rows = (~torch.isfinite(value)).reshape(len(value), -1).any(1).nonzero().flatten().tolist()
     return f"row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:3]))}{' …' if len(rows) > 3 else ''}"
 
 
@@ -103,3 +103,18 @@ def real(name: str, value: float, *, at_least: float = -math.inf, above: float =
             f"{name} must be a finite number{' ' if bounds else ''}{', '.join(bounds)}, got {value!r}"
         )
     return float(value)
+
+
+def potential(value: Tensor, x: Tensor) -> None:
+    """One finite value a point of x, in its dtype and on its device.
+
+    Raises:
+        ValueError: otherwise.
+    """
+    if value.shape != (len(x),) or value.dtype != x.dtype or value.device != x.device:
+        raise ValueError(
+            f"potential must have shape ({len(x)},), {x.dtype} on {x.device}, as the points x; "
+            f"got {tuple(value.shape)}, {value.dtype} on {value.device}"
+        )
+    if not torch.isfinite(value).all():
+        raise ValueError(f"potential must be finite, got NaN or infinity in {bad_rows(value)}")
