@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch.nn.functional import fold, relu
 
 from kexue.transport.pictures import patches
 from kexue.transport.stack import SLOPE, StackedCritic
@@ -49,6 +49,16 @@ class PatchCritic(nn.Module):
         averaged: Tensor = values.reshape(cut.shape[:3]).mean(2)
         return averaged
 
+    def input_gradient(
+        self, x: Float[Tensor, "k n d"], rows: Int64[Tensor, " rows"] | None = None
+    ) -> Float[Tensor, "k n d"]:
+        """∇f_k(x), differentiable in the weights: the gradients of the patches, each added where it was cut."""
+        cut = patches(x.reshape(*x.shape[:2], *self.shape), self.side)
+        of_patch = self.of_patches.input_gradient(cut.flatten(1, 2), rows)
+        columns = of_patch.reshape(-1, cut.shape[2], cut.shape[3]).mT
+        whole: Tensor = fold(columns, self.shape, self.side) / cut.shape[2]
+        return whole.reshape(x.shape)
+
 
 class DCGANCritic(nn.Module):
     """Three convolutions of stride 2 and a linear layer; no normalisation, which a per-sample penalty forbids.
@@ -56,6 +66,7 @@ class DCGANCritic(nn.Module):
     Args:
         shape: channels, height, width; height and width multiples of 8.
         width: channels of the first layer, doubled twice.
+        generator: source of the initial weights, N(0, 0.02²); its device is the network's.
 
     Raises:
         ValueError: for another shape.
@@ -63,7 +74,7 @@ class DCGANCritic(nn.Module):
     Source: Radford et al. 2016; Gulrajani et al. 2017, appendix, without its normalisation.
     """
 
-    def __init__(self, shape: tuple[int, int, int], width: int = 64) -> None:
+    def __init__(self, shape: tuple[int, int, int], width: int = 64, *, generator: torch.Generator) -> None:
         super().__init__()
         channels, height, across = _multiple_of_8(shape)
         self.shape = shape
@@ -77,6 +88,7 @@ class DCGANCritic(nn.Module):
             nn.Flatten(),
             nn.Linear(4 * width * (height // 8) * (across // 8), 1),
         )
+        _initialise(self, generator)
 
     def forward(
         self, x: Float[Tensor, "1 n d"], rows: Int64[Tensor, " rows"] | None = None
@@ -93,12 +105,15 @@ class DCGANGenerator(nn.Module):
         latent: dimension of the latent.
         shape: channels, height, width; height and width multiples of 8.
         width: channels of the last hidden layer, doubled twice towards the latent.
+        generator: source of the initial weights, N(0, 0.02²); its device is the network's.
 
     Raises:
         ValueError: for another shape.
     """
 
-    def __init__(self, latent: int, shape: tuple[int, int, int], width: int = 64) -> None:
+    def __init__(
+        self, latent: int, shape: tuple[int, int, int], width: int = 64, *, generator: torch.Generator
+    ) -> None:
         super().__init__()
         channels, height, across = _multiple_of_8(shape)
         self.start = (4 * width, height // 8, across // 8)
@@ -108,6 +123,7 @@ class DCGANGenerator(nn.Module):
             nn.ConvTranspose2d(wide, narrow, 4, 2, 1)
             for wide, narrow in ((4 * width, 2 * width), (2 * width, width), (width, channels))
         )
+        _initialise(self, generator)
 
     def forward(self, z: Float[Tensor, "1 n latent"]) -> Float[Tensor, "1 n d"]:
         """Images, flattened."""
@@ -121,3 +137,13 @@ def _multiple_of_8(shape: tuple[int, int, int]) -> tuple[int, int, int]:
     if any(side % 8 or side < 8 for side in shape[1:]):
         raise ValueError(f"shape must have height and width that are multiples of 8, got {shape}")
     return shape
+
+
+@torch.no_grad()
+def _initialise(network: nn.Module, generator: torch.Generator) -> None:
+    network.to(generator.device)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            layer.weight.normal_(0, 0.02, generator=generator)
+            if layer.bias is not None:
+                layer.bias.zero_()

@@ -10,8 +10,10 @@ import math
 
 import torch
 from jaxtyping import Float, Int64
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from kexue.transport._assignment import assign
 
 
 def exact_loss(real: Float[Tensor, "k n d"], fake: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
@@ -64,9 +66,23 @@ def sinkhorn_loss(
     )
 
 
+def jensen_shannon(on_real: Float[Tensor, "k n"], on_fake: Float[Tensor, "k m"]) -> Float[Tensor, " k"]:
+    """The lower bound of the Jensen–Shannon divergence, in nats, that a logistic critic's values certify.
+
+    JS ≥ log 2 + ½ E log σ(f(x)) + ½ E log σ(−f(y)), with equality for the best f; log 2 for disjoint supports.
+
+    Args:
+        on_real: f(x).
+        on_fake: f(y).
+
+    Source: Goodfellow et al. 2014, theorem 1.
+    """
+    return math.log(2) + (logsigmoid(on_real).mean(1) + logsigmoid(-on_fake).mean(1)) / 2
+
+
 def _matched(real: Tensor, fake: Tensor) -> Int64[Tensor, "k n"]:
-    costs = torch.cdist(real.detach(), fake.detach()).cpu().numpy()
-    columns = [torch.from_numpy(linear_sum_assignment(cost)[1]) for cost in costs]
+    costs = torch.cdist(real.detach(), fake.detach()).double().cpu().numpy()
+    columns = [torch.from_numpy(assign(cost)).long() for cost in costs]
     return torch.stack(columns).to(real.device)
 
 

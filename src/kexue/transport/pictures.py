@@ -78,8 +78,9 @@ def keep_components(
     if not 0 <= count <= points.shape[1]:
         raise ValueError(f"count must lie in [0, {points.shape[1]}], got {count}")
     mean = reference.mean(0)
-    components = torch.linalg.svd(reference - mean, full_matrices=False).Vh[:count]
-    return mean + (points - mean) @ components.T @ components
+    components: Tensor = torch.linalg.svd(reference - mean, full_matrices=False).Vh[:count]
+    projected: Tensor = mean + (points - mean) @ components.T @ components
+    return projected
 
 
 def shift(images: Float[Tensor, "n h w"], rows: int, columns: int) -> Float[Tensor, "n h w"]:

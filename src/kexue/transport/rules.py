@@ -222,6 +222,23 @@ _CLASSIFIERS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Ten
 }
 
 
+def penalised_value(distance: float, weight: float = 10.0) -> float:
+    """What a WGAN-GP critic reports for a translation by w: w(1 + w/(2λ)), at the slope s = 1 + w/(2λ).
+
+    A critic of slope s along the translation earns ws − λ(s − 1)², most at that s.
+
+    Args:
+        distance: w ≥ 0.
+        weight: λ > 0.
+
+    Raises:
+        ValueError: for a negative distance or λ ≤ 0.
+    """
+    if not distance >= 0 or not weight > 0:
+        raise ValueError(f"distance must be ≥ 0 and weight > 0, got {distance!r} and {weight!r}")
+    return distance * (1 + distance / (2 * weight))
+
+
 def semidual(
     f: Float[Tensor, "k n"], real: Float[Tensor, "k n d"], fake: Float[Tensor, "k m d"]
 ) -> Float[Tensor, " k"]:

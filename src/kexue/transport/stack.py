@@ -6,6 +6,7 @@ more calls than one, and rows never mix: each has its own weights, its own data 
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -159,6 +160,26 @@ class StackedCritic(StackedMLP):
         return gradient
 
 
+def critic_of(critics: StackedCritic, row: int) -> StackedCritic:
+    """One critic taken out of the stack, with weights of its own.
+
+    Args:
+        critics: K critics.
+        row: which, 0 … K − 1; not a spectrally normalised one.
+
+    Raises:
+        ValueError: when there is no such row, or it is spectrally normalised.
+    """
+    if not 0 <= row < critics.models or row in critics.normalised.tolist():
+        raise ValueError(f"row must be one of {critics.models} critics without spectral norm, got {row}")
+    alone = copy.deepcopy(critics)
+    alone.models, alone.normalised = 1, critics.normalised[:0]
+    for held in (alone.weights, alone.biases):
+        for place, parameter in enumerate(held):
+            held[place] = nn.Parameter(parameter.detach()[row : row + 1].clone())
+    return alone
+
+
 def input_gradient(
     critic: nn.Module, x: Float[Tensor, "k n d"], rows: Int64[Tensor, " rows"] | None = None
 ) -> Float[Tensor, "k n d"]:
@@ -172,8 +193,9 @@ def input_gradient(
     Returns:
         Gradients, shape (k, n, d).
     """
-    if isinstance(critic, StackedCritic):
-        return critic.input_gradient(x, rows)
+    own: Callable[..., Tensor] | None = getattr(critic, "input_gradient", None)
+    if own is not None:
+        return own(x, rows)
     points = x.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(points, rows).sum(), points, create_graph=True)
     return gradient

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -16,10 +16,8 @@ BETAS = (0.0, 0.9)
 LEARNING_RATE = 5e-4
 
 
-class Draw(Protocol):
-    """Draws n points for each of the K models, shape (K or 1, n, d); 1 means all see the same."""
-
-    def __call__(self, n: int, /) -> Float[Tensor, "k n d"]: ...
+Draw: TypeAlias = Callable[[int], Tensor]
+"""Draws n points for each of the K models, shape (K or 1, n, d); 1 means all see the same."""
 
 
 def train_critics(
