@@ -98,3 +98,13 @@ def test_refusals():
         gaps.defensive_weights(0.5, 1.5, 2.0)
     with pytest.raises(ValueError, match="positive"):
         gaps.slope([1, 2], torch.zeros(2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_isotropic_weights(shift):
+    line = gaps.exact_gaps(gaps.gaussian_weights(shift, 1.3), [1, 20])
+    assert torch.allclose(gaps.exact_gaps(gaps.isotropic_weights(1, shift, 1.3), [1, 20]), line, atol=1e-5)
+    five = gaps.exact_gaps(gaps.isotropic_weights(5, shift * math.sqrt(5), 1.3), [1])
+    assert float(five[0]) == pytest.approx(5 * gaussian.reverse_kl(shift, 1.3), abs=1e-6)
+    with pytest.raises(ValueError, match="scale > 1"):
+        gaps.isotropic_weights(2, 0.0, 1.0)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float64
+from scipy.stats import ncx2
 from torch import Tensor
 
 from kexue.density import _checks
@@ -131,6 +132,35 @@ def mean_field_weights(correlation: float, *, step: float = 0.05) -> Weights:
     return Weights(
         0.5 * math.log1p(-(correlation**2)) - correlation * product, torch.cat([side.flip(0), side])
     )
+
+
+def isotropic_weights(dimension: int, distance: float, scale: float, *, nodes: int = 800) -> Weights:
+    """A posterior N(0, I_d) under q = N(δ, τ²I), τ > 1, |δ| = `distance`: the prior is one such q in posterior units.
+
+    With a = 1 − 1/τ², log w = −½a|u − c|² + ½|δ|²/(aτ⁴) + ½|δ|²/τ² + d log τ for c = −δ/(τ² − 1), and under q the square
+    |u − c|²/τ² is noncentral χ² with d degrees and noncentrality |δ|²τ²/(τ² − 1)²: one number, whatever d.
+
+    Args:
+        dimension: d ≥ 1.
+        distance: |δ| ≥ 0, in posterior deviations.
+        scale: τ > 1.
+        nodes: grid points in the logarithm of the square.
+
+    Raises:
+        ValueError: for d < 1, a negative distance or τ ≤ 1.
+    """
+    _checks.count("dimension", dimension)
+    if not scale > 1 or distance < 0:
+        raise ValueError(f"want scale > 1 and distance ≥ 0, got scale={scale!r}, distance={distance!r}")
+    square, slope_of_log = scale**2, 1 - 1 / scale**2
+    noncentrality = distance**2 * square / (square - 1) ** 2
+    middle, spread = dimension + noncentrality, math.sqrt(2 * (dimension + 2 * noncentrality))
+    log_q = torch.linspace(-40 / dimension, math.log(middle + 12 * spread + 60), nodes, dtype=torch.float64)
+    values = torch.exp(log_q)
+    density = torch.from_numpy(ncx2.pdf(values.numpy(), dimension, max(noncentrality, 1e-12)))
+    constant = 0.5 * distance**2 * (1 / (slope_of_log * square**2) + 1 / square) + dimension * math.log(scale)
+    log_w = constant - 0.5 * slope_of_log * square * values
+    return Weights(log_w, density * values * (log_q[1] - log_q[0]))
 
 
 def log_normal_weights(variance: float, *, nodes: int = 2001) -> Weights:

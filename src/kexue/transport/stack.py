@@ -122,7 +122,7 @@ class StackedCritic(StackedMLP):
         """Weights and biases, the weights of normalised critics divided by their spectral norm."""
         plain = super().layers(None)
         if len(self.normalised):
-            ones = torch.ones(self.models, device=self.normalised.device)
+            ones = plain[0][0].new_ones(self.models)
             normed = []
             for (weight, bias), left, right in zip(plain, self._left, self._right, strict=True):
                 norm = (left.mT @ weight[self.normalised] @ right)[:, 0, 0]
