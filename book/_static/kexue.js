@@ -116,12 +116,15 @@
     say();
   };
 
+  // From a disk no page may be fetched: the results stand without their excerpts.
+  if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") {
+    DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+  }
+
   document.addEventListener("DOMContentLoaded", () => {
     translate();
     document.getElementById("kexue-language")?.addEventListener("click", () => choose(chinese() ? "en" : "zh"));
     const table = document.querySelector(".kx-scoreboard");
     if (table) scoreboard(table);
-    // From a disk no page may be fetched: the results stand without their excerpts.
-    if (location.protocol === "file:" && window.DOCUMENTATION_OPTIONS) DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
   });
 })();

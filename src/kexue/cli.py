@@ -319,6 +319,33 @@ def publish(
 
 
 @app.command()
+def preview(
+    chapter: Annotated[str, typer.Argument(help="The chapter.")],
+    profile: ProfileOption = Profile.quick,
+    device: DeviceOption = Device.auto,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to serve it; 0: any free port.")] = 8765,
+) -> None:
+    """Show a chapter in the browser while it is written: every save renders it, changed code runs again."""
+    with _errors():
+        from kexue.press.plan import resolve_device
+        from kexue.press.preview import Preview, serve
+
+        book = _book([chapter])
+        if not book.chapters:
+            raise typer.Exit(book.code)
+        (found,) = book.chapters
+        shown = Preview(
+            book.root, chapter, book.store, profile=profile, device=resolve_device(device), tell=typer.echo
+        )
+        try:
+            server = serve(shown, port)
+            typer.echo(f"http://127.0.0.1:{server.server_port}/{found.docname}.html (Ctrl-C ends)")
+            shown.watch(lambda: False)
+        finally:
+            shown.close()
+
+
+@app.command()
 def notebooks(
     folder: Annotated[Path, typer.Argument(help="A new folder, to become the branch of notebooks.")],
     profile: ProfileOption = Profile.quick,

@@ -1,109 +1,16 @@
-"""Every page in a real browser with the network cut: nothing foreign, nothing broken, nothing too wide."""
+"""The site in a real browser with the network cut, and its links."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser
 
 from .conftest import ServedSite
-
-WIDTHS = (320, 390, 1280)
-CONTRAST = """
-() => {
-  const channel = (v) => (v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4);
-  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
-  const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
-  const behind = (element) => {
-    for (let e = element; e; e = e.parentElement) {
-      const colour = parse(getComputedStyle(e).backgroundColor);
-      if (colour.length < 4 || colour[3] > 0.99) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const own = ".kx-chip, .kx-chip span, .kx-zh, .kx-id, .kx-old, .kx-origin, .kx-banner, "
-    + ".kx-banner li, "
-    + ".kx-statement, .kx-number, .kx-counts li, .kx-part, .kx-card a, .kx-none, .kx-library span, dt, dd";
-  const low = [];
-  for (const element of document.querySelectorAll(own)) {
-    if (!element.checkVisibility()) continue;
-    const both = [light(parse(getComputedStyle(element).color)), light(behind(element))];
-    const [a, b] = both.sort((x, y) => x - y);
-    const ratio = (b + 0.05) / (a + 0.05);
-    if (ratio < 4.5) low.push(`${element.className}: ${ratio.toFixed(2)}`);
-  }
-  return low;
-}
-"""
-
-
-@contextmanager
-def opened(
-    browser: Browser, site: ServedSite, name: str, **context: object
-) -> Iterator[tuple[Page, list[str]]]:
-    """A page with the network cut, and what went wrong while it was open."""
-    wrong: list[str] = []
-
-    def is_wrong(kind: str, what: str) -> None:
-        wrong.append(f"{kind}: {what}")
-
-    def only_the_site(route: Route) -> None:
-        if route.request.url.startswith((site.address, "data:", "blob:")):
-            route.continue_()
-        else:
-            is_wrong("foreign request", route.request.url)
-            route.abort()
-
-    tab = browser.new_context(viewport={"width": WIDTHS[-1], "height": 900}, **context)
-    page = tab.new_page()
-    page.route("**/*", only_the_site)
-    page.on("console", lambda said: said.type == "error" and is_wrong("console", said.text))
-    page.on("pageerror", lambda error: is_wrong("script", str(error)))
-    page.on("requestfailed", lambda request: is_wrong("failed", request.url))
-    page.on("response", lambda reply: reply.status >= 400 and is_wrong(str(reply.status), reply.url))
-    page.goto(site.address + name, wait_until="load")
-    if context.get("java_script_enabled", True):
-        page.evaluate("() => window.MathJax?.startup?.promise")
-    yield page, wrong
-    tab.close()
-
-
-@pytest.mark.browser
-def test_every_page_is_whole_fits_and_is_readable(browser: Browser, site: ServedSite) -> None:
-    problems = []
-    for name in site.pages():
-        with opened(browser, site, name) as (page, wrong):
-            problems += [f"{name}: {text}" for text in (*wrong, *_faults(page))]
-            for theme in ("light", "dark"):
-                page.evaluate("(theme) => { document.documentElement.dataset.theme = theme }", theme)
-                problems += [f"{name}, {theme}: {text}" for text in page.evaluate(CONTRAST)]
-            for width in WIDTHS:
-                page.set_viewport_size({"width": width, "height": 900})
-                wide = page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
-                problems += [f"{name}: {wide} px too wide at {width} px"] if wide > 0 else []
-    assert not problems, "\n".join(problems)
-
-
-def _faults(page: Page) -> Iterator[str]:
-    """Formulas left raw or broken, pictures without words."""
-    maths = page.locator(".math").count()
-    rendered = page.locator(".katex").count()
-    if maths and rendered < maths:
-        yield f"{maths} formulas, {rendered} rendered"
-    if page.locator("mjx-merror, [data-mjx-error]").count():
-        yield "a formula with an error"
-    texts = page.locator("main p, main li, main td").all_inner_texts()
-    if any(re.search(r"\$\$|\\\(|\\\[", text) for text in texts):
-        yield "raw TeX in the text"
-    nameless = "(all) => all.filter((image) => !image.alt.trim()).map((image) => image.src)"
-    undrawn = "(all) => all.filter((i) => i.checkVisibility() && !i.naturalWidth).map((i) => i.src)"
-    yield from (f"no alt text: {source}" for source in page.locator("img").evaluate_all(nameless))
-    yield from (f"not drawn: {source}" for source in page.locator("img").evaluate_all(undrawn))
+from .visit import opened
 
 
 @pytest.mark.browser
@@ -136,7 +43,7 @@ def test_the_scoreboard_is_complete_without_scripts_and_filters_with_them(
         visible = page.locator(".kx-scoreboard tbody tr:visible")
         page.get_by_label("Verdict").select_option("refuted")
         assert visible.count() == 2
-        page.get_by_label("Chapter").select_option("Means")
+        page.get_by_label("Chapter").select_option(label="Means")
         assert visible.count() == 1
         page.get_by_label("Words").fill("人类")
         assert visible.count() == 1

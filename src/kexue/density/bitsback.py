@@ -161,7 +161,9 @@ def compress(
             for symbols in reversed(drawn):
                 coder.encode_reverse(symbols, prior)
     if least < 4:
-        raise ValueError(f"loan must outlast the latents of {batch} images, got {loan} words and used them up")
+        raise ValueError(
+            f"loan must outlast the latents of {batch} images, got {loan} words and used them up"
+        )
     words = coder.get_compressed()
     path.write_bytes(words.astype("<u4").tobytes())
     return Coded(8 * path.stat().st_size, 32 * loan, len(images))
@@ -206,7 +208,9 @@ def decompress(
                 drawn.append(coder.decode(prior, p.mean.numel()))
                 state = model.absorb(group, state, _place(p, drawn[-1]))
             symbols = coder.decode(Categorical(perfect=False), _table(model, state))
-            x = torch.as_tensor(symbols, device=device).float().view(size, *shape) / (model.likelihood.levels - 1)
+            x = torch.as_tensor(symbols, device=device).float().view(size, *shape) / (
+                model.likelihood.levels - 1
+            )
             parts.append(x)
             features = model.encode(x)
             for group in reversed(range(model.count)):

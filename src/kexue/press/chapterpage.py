@@ -56,16 +56,26 @@ class ChapterPage:
         self._tabled = any("{verdict-table}" in cell.source for cell in cells if cell.cell_type == "markdown")
         waiting = iter(outputs)
         staged: list[Any] = []
+        line = 0
         for cell in cells:
+            line = _line_of(cell.source, edition.chapter.source, line)
+            before = len(staged)
             if cell.cell_type == "code":
                 staged += self._code(cell, next(waiting, []))
             else:
                 staged.append(_markdown(self._prose(cell.source)))
+            for new in staged[before:]:
+                new["line"] = line
         staged = self._with_the_picture_first(staged)
         for index, cell in enumerate(staged):
             cell["id"] = hashlib.sha256(f"{index}\n{cell['source']}".encode()).hexdigest()[:12]
+        lines = [cell.pop("line") - 1 for cell in staged]  # as MyST-NB counts: from the line before
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        metadata = {"kernelspec": kernel, "language_info": {"name": "python", "pygments_lexer": "ipython3"}}
+        metadata: dict[str, Any] = {
+            "kernelspec": kernel,
+            "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+        }
+        metadata["source_map"] = lines  # so that Sphinx names the line of the chapter's own text
         self.notebook = {"cells": staged, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
 
     def _with_the_picture_first(self, staged: list[Any]) -> list[Any]:
@@ -91,8 +101,14 @@ class ChapterPage:
             first = [{**self._key, "outputs": images, "metadata": metadata, "source": "# the key figure"}]
             plain = {key: value for key, value in self._key["metadata"].items() if key != "mystnb"}
             staged[at] = {**self._key, "outputs": rest, "metadata": plain}
-            staged.insert(at + 1, _markdown(f"```{{drawn-above}} {name}\n```"))
-        return [_markdown(opening[1]), *first, _markdown(opening[2]), *staged[1:]]
+            above = _markdown(f"```{{drawn-above}} {name}\n```")
+            staged.insert(at + 1, {**above, "line": self._key["line"]})
+        line = staged[0]["line"]
+        for cell in first:
+            cell["line"] = line
+        top = {**_markdown(opening[1]), "line": line}
+        below = {**_markdown(opening[2]), "line": line + opening[1].count("\n")}
+        return [top, *first, below, *staged[1:]]
 
     def write_thumbnail(self, folder: Path) -> str:
         """Write the chapter's key figure for its card; the file's name, or "" if there is none."""
@@ -128,7 +144,9 @@ class ChapterPage:
             else:
                 claimed.append(directive)
         if any(text and text.startswith("declared") for text in claimed):
-            metadata["tags"] = [*metadata.get("tags", ()), "hide-input"]  # the table below it says the same
+            metadata["tags"] = list(
+                dict.fromkeys([*metadata.get("tags", ()), "hide-input"])
+            )  # the table below it says the same
         if "figure" in options:
             shown = self._one_figure(shown, options)
         images = [output for output in shown if IMAGES.keys() & output.get("data", {}).keys()]
@@ -143,11 +161,11 @@ class ChapterPage:
             }
         names = {cell.metadata.get("label"), (options.get("figure") or {}).get("name")}
         code = {"cell_type": "code", "source": cell.source, "execution_count": None}
-        staged = {**code, "outputs": shown, "metadata": metadata}
+        made = {**code, "outputs": shown, "metadata": metadata}
         if images and outputs and self.edition.chapter.key_figure in names - {None}:
             self._keep_thumbnail(images[0]["data"])
-            self._key = staged
-        yield staged
+            self._key = made
+        yield made
         yield from (_markdown(f"```{{{text}\n```") for text in claimed if text)
 
     def _directive(self, output: Any) -> str | None:
@@ -184,6 +202,13 @@ class ChapterPage:
                 content = text.encode() if ending == "svg" else base64.b64decode(text)
                 self.thumbnail = f"{self.slug}.{ending}", content
                 return
+
+
+def _line_of(cell: str, source: str, after: int) -> int:
+    """The 0-based line of the text where a cell begins; that of the cell before it where it is not to be found."""
+    begin = sum(len(line) for line in source.splitlines(keepends=True)[:after])
+    at = source.find(cell, begin) if cell.strip() else -1
+    return after if at < 0 else source.count("\n", 0, at)
 
 
 def _cells_of_run(edition: ChapterEdition) -> list[Any]:

@@ -47,6 +47,7 @@ _TOOLS = (
     "sphinx-togglebutton",
 )
 _LOG_TAIL = 40
+_STAGED = re.compile(r"(book/[\w/-]+)\.ipynb:")  # a staged notebook keeps the lines of its chapter's text
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -110,10 +111,13 @@ def publish(edition: Edition, destination: Path | None = None, *, pdf: bool = Fa
 def _render(edition: Edition, data: dict[str, Any], side: Path) -> tuple[Path, tuple[str, ...]]:
     from kexue.press.bind import write_archive, write_pdf
     from kexue.press.notebooks import place_downloads
+    from kexue.press.reference import library
     from kexue.press.stage import stage
 
     source = side / "site-src"
     source.mkdir()
+    chapters = [chapter.chapter for chapter in edition.chapters]
+    data = {**data, "reference": library(edition.root, chapters)}
     problems = stage(edition, data, source)
     jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     command = [*jupyter_book, "build", str(source), "--path-output", str(side)]
@@ -129,7 +133,7 @@ def _render(edition: Edition, data: dict[str, Any], side: Path) -> tuple[Path, t
     )
     html = side / "_build" / "html"
     if done.returncode != 0 or not (html / "index.html").is_file():
-        log = _telling(done.stdout.replace(f"{source}/", ""))
+        log = telling(done.stdout, source)
         raise PublishError(
             f"the site could not be rendered (status {done.returncode}); the old one stands:\n{log}"
         )
@@ -143,8 +147,9 @@ def _render(edition: Edition, data: dict[str, Any], side: Path) -> tuple[Path, t
     return html, problems
 
 
-def _telling(log: str) -> str:
-    """The warnings and errors of a build log, or its tail where it has none."""
+def telling(log: str, source: Path) -> str:
+    """The warnings and errors of a build log, or its tail where it has none, with places in the book's own files."""
+    log = _STAGED.sub(r"\1.md:", log.replace(f"{source}/", ""))
     lines = [_COLOUR.sub("", line) for line in log.strip().split("\n")]
     telling = [line for line in lines if re.search(r"WARNING|ERROR|CRITICAL|Error:|Exception", line)]
     return "\n".join((telling or lines)[-_LOG_TAIL:])
@@ -163,9 +168,10 @@ def _digest(edition: Edition, data: dict[str, Any]) -> str:
         digest.update(str(chapter.chapter.key_figure).encode())
     own = [path for path in (edition.root / "book").rglob("*") if path.is_file()]
     press = Path(__file__).parent
-    of_press = [path for path in press.rglob("*") if path.is_file() and path.suffix != ".pyc"]
-    code = [*of_press, *press.with_name("claims").glob("*.py")]
-    for path in sorted([*own, *code, edition.root / "_config.yml", edition.root / "_toc.yml"]):
+    library = (edition.root / "src" / "kexue").rglob("*.py")
+    code = [path for path in press.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    code += press.with_name("claims").glob("*.py")
+    for path in sorted([*own, *{*code, *library}, edition.root / "_config.yml", edition.root / "_toc.yml"]):
         base = press.parent if path.is_relative_to(press.parent) else edition.root
         digest.update(f"\n{path.relative_to(base)}\n".encode() + path.read_bytes())
     return digest.hexdigest()

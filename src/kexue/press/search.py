@@ -13,8 +13,8 @@ _HAN = re.compile(r"[\u3400-\u9fff]+")
 class EnglishAndChinese(SearchEnglish):
     """English words by their stems, Chinese ones as jieba cuts them for a search engine.
 
-    A reader types Chinese without spaces. So the page cuts a query by the longest words that the index has, which
-    finds whatever jieba found, and skips characters that begin none (的, 了).
+    A reader types Chinese without spaces, and cuts words otherwise than jieba does. So every pair of neighbouring
+    characters is indexed, too, and the page cuts a query by the longest words that the index has.
     """
 
     lang = "kexue"
@@ -46,8 +46,10 @@ var splitQuery = (query) => {
         import jieba
 
         jieba.setLogLevel(logging.WARNING)
-        chinese = [word for run in _HAN.findall(input) for word in jieba.cut_for_search(run)]
-        return [*super().split(_HAN.sub(" ", input)), *chinese]
+        runs = _HAN.findall(input)
+        words = [word for run in runs for word in jieba.cut_for_search(run)]
+        pairs = [run[at : at + 2] for run in runs for at in range(len(run) - 1)]
+        return [*super().split(_HAN.sub(" ", input)), *words, *pairs]
 
     def word_filter(self, stemmed_word: str) -> bool:
         """Whether a word is worth indexing: no stopword, no single Chinese character."""

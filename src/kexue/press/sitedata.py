@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from kexue.data import registry
 from kexue.press.excerpt import excerpt
-from kexue.press.reference import library as reference
 
 if TYPE_CHECKING:
     from kexue.press.edition import ChapterEdition, Edition
@@ -30,7 +29,6 @@ def site_data(edition: Edition) -> dict[str, Any]:
     return {
         "chapters": [_chapter(chapter) for chapter in edition.chapters],
         "library": {name: asdict(found) for name, found in library.items()},
-        "reference": reference(edition.root, [chapter.chapter for chapter in edition.chapters]),
         "data": _data_sets(edition),
     }
 

@@ -73,6 +73,20 @@ def _load_only_what_the_page_needs(
         ]
 
 
+def _name_the_menu_s_toggles(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Say what the arrows of the menu do: the theme leaves them without a name."""
+    generate = context.get("generate_toctree_html")
+    if generate is None:
+        return
+
+    def named(*arguments: Any, **options: Any) -> str:
+        return str(generate(*arguments, **options)).replace("<summary>", '<summary aria-label="Pages below">')
+
+    context["generate_toctree_html"] = named
+
+
 def _offer_downloads(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
@@ -110,3 +124,4 @@ def setup(app: Sphinx) -> None:
     app.connect("doctree-read", _name_in_both_languages, priority=400)  # before Sphinx collects titles
     app.connect("html-page-context", _load_only_what_the_page_needs, priority=900)
     app.connect("html-page-context", _offer_downloads, priority=900)
+    app.connect("html-page-context", _name_the_menu_s_toggles, priority=900)
