@@ -41,12 +41,21 @@ def network(
     Raises:
         RuntimeError: when the solver gives up.
     """
-    plan, log = ot.emd(a, b, cost, numItermax=PIVOTS, log=True, center_dual=False, check_marginals=False)
+    shift = min(0.0, float(cost.min()))  # POT calls a problem infeasible whose costs are all negative
+    plan, log = ot.emd(
+        a,
+        b,
+        cost - shift if shift < 0 else cost,
+        numItermax=PIVOTS,
+        log=True,
+        center_dual=False,
+        check_marginals=False,
+    )
     if log["warning"] is not None:
         raise RuntimeError(
             f"the network simplex did not finish on {cost.shape[0]} × {cost.shape[1]}: {log['warning']}"
         )
-    return plan, log["u"]
+    return plan, log["u"] + shift
 
 
 def prices(cost: Float64[np.ndarray, "n n"], columns: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
