@@ -15,15 +15,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import constriction
 import numpy as np
 import torch
-from constriction.stream.model import Categorical, QuantizedGaussian
-from constriction.stream.stack import AnsCoder
 from jaxtyping import Float
 from torch import Tensor
 
 from kexue.density.likelihoods import Likelihood
 
+Categorical = constriction.stream.model.Categorical
+QuantizedGaussian = constriction.stream.model.QuantizedGaussian
+AnsCoder = constriction.stream.stack.AnsCoder
 RESOLUTION = 64  # grid points a prior standard deviation: a tenth of the narrowest posteriors is not needed
 REACH = 8  # prior standard deviations on either side
 
@@ -34,11 +36,13 @@ class Coded(NamedTuple):
     Args:
         file: bits of the file.
         loan: bits that were on the stack before the first image and are there again after decoding.
+        used: the part of the loan that was really needed.
         images: number of images.
     """
 
     file: int
     loan: int
+    used: int
     images: int
 
     @property
@@ -89,7 +93,7 @@ def _evaluating(model: Any) -> Iterator[None]:
         yield
 
 
-def _grid() -> tuple[QuantizedGaussian, QuantizedGaussian]:
+def _grid() -> tuple[Any, Any]:
     """The posteriors' family, and the one prior of all latents."""
     edge = REACH * RESOLUTION
     return QuantizedGaussian(-edge, edge), QuantizedGaussian(-edge, edge, 0.0, float(RESOLUTION))
@@ -105,7 +109,8 @@ def _seen_from(p: Any, q: Any) -> tuple[np.ndarray, np.ndarray]:
 def _place(p: Any, symbols: np.ndarray) -> Tensor:
     """The latents at these grid points."""
     points = torch.as_tensor(symbols, device=p.mean.device).to(p.mean.dtype).view_as(p.mean)
-    return p.mean + p.scale * (points / RESOLUTION)
+    placed: Tensor = p.mean + p.scale * (points / RESOLUTION)
+    return placed
 
 
 def _table(model: LatentModel, state: Any) -> np.ndarray:
@@ -147,7 +152,7 @@ def compress(
     coder = AnsCoder(lent)
     least = coder.num_words()
     with _evaluating(model):
-        for x in torch.split(images, batch):  # type: ignore[no-untyped-call]
+        for x in torch.split(images, batch):
             features, state = model.encode(x), model.start(len(x))
             drawn = []
             for group in range(model.count):
@@ -161,10 +166,12 @@ def compress(
             for symbols in reversed(drawn):
                 coder.encode_reverse(symbols, prior)
     if least < 4:
-        raise ValueError(f"loan must outlast the latents of {batch} images, got {loan} words and used them up")
+        raise ValueError(
+            f"loan must outlast the latents of {batch} images, got {loan} words and used them up"
+        )
     words = coder.get_compressed()
     path.write_bytes(words.astype("<u4").tobytes())
-    return Coded(8 * path.stat().st_size, 32 * loan, len(images))
+    return Coded(8 * path.stat().st_size, 32 * loan, 32 * (loan - least), len(images))
 
 
 def decompress(
@@ -206,7 +213,9 @@ def decompress(
                 drawn.append(coder.decode(prior, p.mean.numel()))
                 state = model.absorb(group, state, _place(p, drawn[-1]))
             symbols = coder.decode(Categorical(perfect=False), _table(model, state))
-            x = torch.as_tensor(symbols, device=device).float().view(size, *shape) / (model.likelihood.levels - 1)
+            x = torch.as_tensor(symbols, device=device).float().view(size, *shape) / (
+                model.likelihood.levels - 1
+            )
             parts.append(x)
             features = model.encode(x)
             for group in reversed(range(model.count)):
@@ -214,3 +223,32 @@ def decompress(
                 q, _ = model.posterior(group, before, features[group])
                 coder.encode_reverse(drawn[group], family, *_seen_from(p, q))
     return torch.cat(parts[::-1]), coder.get_compressed()
+
+
+def write_levels(
+    images: Float[Tensor, "images channels high wide"],
+    table: Float[Tensor, "one_or_images channels high wide levels"],
+    path: Path,
+) -> int:
+    """Write images without latents: every value coded with its row of the table.
+
+    The coder divides each row by its sum. A row that sums to more than one therefore costs more than it claims.
+
+    Args:
+        images: levels in [0, 1].
+        table: mass of every level of every value, for all images or for each.
+        path: the file.
+
+    Returns:
+        Bits of the file.
+    """
+    rows = table.double().cpu().expand(len(images), *table.shape[1:]).reshape(-1, table.shape[-1])
+    symbols = (images * (table.shape[-1] - 1)).round().to(torch.int32).flatten().cpu().numpy()
+    coder = AnsCoder()
+    for first in range(0, len(symbols), 50_000):  # a table of all images at once would fill the memory
+        part = slice(first, first + 50_000)
+        coder.encode_reverse(
+            symbols[part], Categorical(perfect=False), np.ascontiguousarray(rows[part].numpy().astype(np.float32))
+        )
+    path.write_bytes(coder.get_compressed().astype("<u4").tobytes())
+    return 8 * path.stat().st_size
