@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import constriction
 import numpy as np
@@ -51,6 +51,7 @@ class Coded(NamedTuple):
         return self.file - self.loan
 
 
+@runtime_checkable
 class LatentModel(Protocol):
     """A model that draws its groups of latents one after the other; NVAE and every simpler VAE are such models."""
 

@@ -57,6 +57,8 @@ def sharpness(images: Float[Tensor, "images channels high wide"]) -> float:
     return float(((power * fine).sum(dim=(1, 2, 3)) / total).mean())
 
 
-def nearest_distance(points: Float[Tensor, "points d"], of: Float[Tensor, "others d"]) -> Float[Tensor, " points"]:
+def nearest_distance(
+    points: Float[Tensor, "points d"], of: Float[Tensor, "others d"]
+) -> Float[Tensor, " points"]:
     """Euclidean distance of each point to the nearest of another set."""
     return torch.cdist(points, of).amin(1)

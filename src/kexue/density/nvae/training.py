@@ -44,7 +44,9 @@ class Paused(RuntimeError):
     """
 
     def __init__(self, step: int, steps: int, path: Path) -> None:
-        super().__init__(f"{step} of {steps} steps are done and saved in {path}; run again to go on from there")
+        super().__init__(
+            f"{step} of {steps} steps are done and saved in {path}; run again to go on from there"
+        )
         self.step = step
 
 
@@ -98,7 +100,9 @@ class Trainer:
         self.portion, self.every, self.balanced, self.precision = portion, every, balanced, precision
         self.alpha = size_weights(model.groups)
         self.generator = torch.Generator(device=images.device).manual_seed(seed)
-        self.optimiser = torch.optim.Adamax(model.parameters(), lr=peak, eps=1e-3, weight_decay=3e-4, foreach=True)
+        self.optimiser = torch.optim.Adamax(
+            model.parameters(), lr=peak, eps=1e-3, weight_decay=3e-4, foreach=True
+        )
         self.spectral = SpectralPenalty(model, generator=self.generator)
         self.step = 0
         self.order = torch.zeros(0, dtype=torch.long, device=images.device)
