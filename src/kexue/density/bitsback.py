@@ -104,7 +104,7 @@ def _seen_from(p: Any, q: Any) -> tuple[np.ndarray, np.ndarray]:
     """The posterior's mean and scale in grid points of the prior."""
     mean = RESOLUTION * (q.mean - p.mean) / p.scale
     scale = RESOLUTION * q.scale / p.scale
-    return tuple(t.double().flatten().cpu().numpy() for t in (mean, scale))  # type: ignore[return-value]
+    return tuple(t.double().flatten().cpu().numpy() for t in (mean, scale))
 
 
 def _place(p: Any, symbols: np.ndarray) -> Tensor:
