@@ -43,10 +43,19 @@ def perform(parcel: Parcel, topic: str, number: int) -> Result:
     worker = get_worker()
     # The scheduler sends a run whose worker was lost to another one: it remembers, not we, how often that was.
     starts = f"{topic}-{number}"
-    lost = [event["worker"] for _, event in get_client().get_events(starts) if isinstance(event, dict)]
+    before = [event for _, event in get_client().get_events(starts) if isinstance(event, dict)]
+    ended = {event["worker"] for event in before if event["event"] == "ended"}
+    lost = [event["worker"] for event in before if event["worker"] not in ended]
     if len(lost) >= GIVEN_UP_AFTER:
         return Result("poisoned", worker=worker.address, message=_poisoned(lost))
     worker.log_event([starts, topic], {"unit": number, "event": "started", "worker": worker.address})
+    try:
+        return _made(parcel, worker, topic, number)
+    finally:
+        worker.log_event(starts, {"event": "ended", "worker": worker.address})
+
+
+def _made(parcel: Parcel, worker: Worker, topic: str, number: int) -> Result:
     try:
         folder = Path(parcel.folder or tempfile.mkdtemp(prefix="kexue-run-", dir=worker.local_directory))
     except OSError as error:

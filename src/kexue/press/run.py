@@ -208,7 +208,7 @@ class _Dispatch:
     def _fill(self) -> None:
         from kexue.press.cluster import slots, workers
 
-        if not self.waiting:
+        if not self.waiting or self.client.status != "running":
             return
         found = {a: w for a, w in workers(self.client).items() if a not in self.refused}
         ahead = max(_AHEAD, 2 * slots(found))
@@ -306,24 +306,18 @@ class _Dispatch:
 
         try:
             result = future.result(timeout=60)
-        except (
-            KilledWorker
-        ):  # it was only queued on workers that others killed, or Dask counts otherwise than we do
-            result = Result("again")
         except Exception as error:
-            if future.cancelled():
-                self.futures.pop(number)
-                self.waiting.append(number)
-                self._check_scheduler()
-                return
+            # Lost are also runs that only waited on a worker another one took down, and results whose worker went
+            # before they were fetched; `perform` counts how often a run itself was lost.
+            lost = future.status != "error" or isinstance(error, KilledWorker)
             text = f"the worker could not make it: {type(error).__name__}: {error}"
-            result = Result("failed", text, failure={"kind": "worker", "message": text})
+            result = Result("lost" if lost else "failed", text, failure={"kind": "worker", "message": text})
         del self.futures[number]
         self._settle(number, result)
 
     def _settle(self, number: int, result: Result) -> None:
         unit = self.units[number]
-        if result.status == "again" or (result.status == "refused" and self.threads is None):
+        if result.status == "lost" or (result.status == "refused" and self.threads is None):
             if result.status == "refused":
                 self.refused[result.worker] = result.message
                 self.warn(f"the worker {result.worker} is not used any more: {result.message}")

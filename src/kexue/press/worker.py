@@ -29,6 +29,9 @@ def main() -> int:
         events.write(json.dumps({"event": event, **facts}) + "\n")
         events.flush()
 
+    # jsonschema compiles a grammar of web addresses when it is imported, one second that no notebook needs.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
     from kexue.press.catalogue import Chapter
     from kexue.press.engine import Watch
     from kexue.press.evidence import RunFailed
