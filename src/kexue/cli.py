@@ -83,6 +83,7 @@ SetOption = Annotated[
         help="Values of an entry of the chapter's settings to try, every combination of several; see kexue table.",
     ),
 ]
+PdfOption = Annotated[bool, typer.Option("--pdf", help="Print the book into one PDF, too (wants Chromium).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -402,20 +403,43 @@ def table(
 
 @app.command()
 def publish(
-    profile: ProfileOption = Profile.quick, device: DeviceOption = Device.auto, strict: StrictOption = False
+    profile: ProfileOption = Profile.quick,
+    device: DeviceOption = Device.auto,
+    strict: StrictOption = False,
+    pdf: PdfOption = False,
 ) -> None:
     """Set the stored runs as a site in _build/html; nothing is run."""
     with _errors():
-        code = _publish(_book(None), profile, device, strict)
+        code = _publish(_book(None), profile, device, strict, pdf)
     raise typer.Exit(code)
 
 
-def _publish(book: _Book, profile: str, device: str, strict: bool) -> int:
+@app.command()
+def notebooks(
+    folder: Annotated[Path, typer.Argument(help="A new folder, to become the branch of notebooks.")],
+    profile: ProfileOption = Profile.quick,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Write the executed chapters as notebooks: the branch that Colab, Binder and hubs open."""
+    with _errors():
+        from kexue.press.edition import edition
+        from kexue.press.notebooks import write_branch
+
+        book = _book(None)
+        shown = edition(book.root, book.chapters, book.store, profile=profile, device=device)
+        for path in write_branch(shown, folder):
+            typer.echo(str(path))
+    raise typer.Exit(book.code)
+
+
+def _publish(book: _Book, profile: str, device: str, strict: bool, pdf: bool = False) -> int:
     from kexue.press.edition import edition
     from kexue.press.publish import publish as set_site
 
     shown = edition(book.root, book.chapters, book.store, profile=profile, device=device)
     report = set_site(shown)
+    shown = edition(book.root, book.chapters, book.store, profile=profile, device=device)
+    report = set_site(shown, pdf=pdf)
     for problem in report.problems:
         typer.secho(f"kexue: {problem}", fg=typer.colors.YELLOW, err=True)
     how = "unchanged" if report.skipped else f"{report.pages} pages in {report.seconds:.1f} s"

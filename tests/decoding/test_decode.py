@@ -6,7 +6,8 @@ import torch
 from kexue.decoding.beam import beam
 from kexue.decoding.counterexamples import ConstantGate
 from kexue.decoding.decode import decode, walk
-from kexue.decoding.heads import NonMonotonic, SelfTerminating
+from kexue.decoding.heads import NonMonotonic, SelfTerminating, Softmax
+from kexue.decoding.memory import TensorMemory, peak_bytes
 from kexue.decoding.ngram import Markov
 from kexue.decoding.protocol import select
 from kexue.decoding.recurrent import Recurrent
@@ -137,11 +138,65 @@ def test_a_tail_holds_the_last_tokens():
 
 
 def test_a_long_horizon_needs_no_more_memory():
-    model = ConstantGate(4, 1e-5)
-    out = decode(model, torch.zeros(2, 1, dtype=torch.int64), Greedy(), 70_000, tail=4)
+    model = ConstantGate(4, 1e-4)
+    out = decode(model, torch.zeros(2, 1, dtype=torch.int64), Greedy(), 10_000, tail=4)
     assert out.stopped.all()
-    assert out.lengths[0] < 69_315
+    assert out.lengths[0] <= 6_932
     assert out.tokens.shape[1] == 4
+
+
+@pytest.mark.parametrize(
+    "head", [Softmax(), SelfTerminating(8, 10, 1e-6, 30.0), NonMonotonic(8, 10, 1e-6, -30.0)]
+)
+def test_tensors_take_as_much_memory_at_any_horizon(head):
+    model = recurrent("tanh", head)
+    model.bias.data[10] = -60.0
+    context = torch.zeros(4, 3, dtype=torch.int64)
+
+    def peak(horizon):
+        return peak_bytes(lambda: decode(model, context, Greedy(), horizon, tail=16))
+
+    assert peak(60) == peak(400) > 4 * 16 * 8
+
+
+def test_tensor_memory_counts_storages_once_and_sees_them_go():
+    with TensorMemory() as memory:
+        whole = torch.zeros(1_000)
+        half = whole[:500]
+        assert memory.live == 4_000
+        del whole
+        assert memory.live == 4_000
+        del half
+        assert memory.live == 0
+        torch.ones(10)
+    assert memory.peak == 4_000
+
+
+@pytest.mark.parametrize("cell", ["tanh", "lstm"])
+@pytest.mark.parametrize("tail", [None, 48])
+def test_leaving_loops_changes_no_token(cell, tail):
+    model = recurrent(cell)
+    model.bias.data[10] = -0.5
+    context = torch.randint(0, 10, (40, 3), generator=torch.Generator().manual_seed(11))
+    stayed = decode(model, context, Greedy(), 600, tail=tail)
+    steps = []
+    step = model.step
+    model.step = lambda token, state: (steps.append(len(token)), step(token, state))[1]
+    left = decode(model, context, Greedy(), 600, tail=tail, leave_loops=True)
+    assert int(stayed.stopped.sum()) == (17 if cell == "tanh" else 0)
+    assert len(steps) < 600
+    assert torch.equal(stayed.lengths, left.lengths)
+    assert torch.equal(stayed.stopped, left.stopped)
+    assert torch.equal(stayed.tokens, left.tokens)
+
+
+def test_a_clock_keeps_a_row_from_leaving_and_a_rule_that_draws_is_refused():
+    context = torch.zeros(3, 3, dtype=torch.int64)
+    for head in (NonMonotonic(8, 10, 1e-2), SelfTerminating(8, 10, 1e-2)):
+        model = recurrent("tanh", head)
+        assert decode(model, context, Greedy(), 100, leave_loops=True).stopped.all()
+    with pytest.raises(ValueError, match="leave_loops with TopK"):
+        decode(model, context, TopK(2), 5, generator=torch.Generator(), leave_loops=True)
 
 
 def test_states_are_selected_all_the_way_down():

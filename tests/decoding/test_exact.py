@@ -12,30 +12,34 @@ from kexue.decoding import counterexamples, estimators, exact, loops, repetition
 from kexue.decoding.beam import beam
 from kexue.decoding.corpus import Vocabulary, contexts, padded, paragraphs, sentences
 from kexue.decoding.decode import decode
-from kexue.decoding.likelihood import evaluate, split_nll
-from kexue.decoding.ngram import Bigram, Markov
+from kexue.decoding.likelihood import evaluate
+from kexue.decoding.ngram import Markov, Ngram
 from kexue.decoding.recurrent import Recurrent
 from kexue.decoding.rules import Ancestral, Greedy, Nucleus, TopK
 from kexue.decoding.training import fit
 
 ONE = torch.zeros(1, 1, dtype=torch.int64)
+BOTH = torch.tensor([[0], [1]])
 # From a: (a ½, b .3, eos .2); from b: (a .3, b .6, eos .1). Tokens a, b, eos.
 EDGE = Markov(torch.tensor([[0.5, 0.3, 0.2], [0.3, 0.6, 0.1], [1.0, 0.0, 0.0]], dtype=torch.float64), 2)
 
 
 def test_the_two_state_chain():
-    chain, stop = exact.decoded_chain(EDGE, Ancestral())
-    assert exact.termination(chain, stop)[:2] == pytest.approx([1.0, 1.0])
-    assert exact.termination(*exact.decoded_chain(EDGE, TopK(2)))[:2].tolist() == [0.0, 0.0]
-    assert exact.termination(*exact.decoded_chain(EDGE, TopK(1, consistent=True)))[:2] == pytest.approx(
-        [1, 1]
-    )
+    def chain(rule):
+        return exact.decoded_chain(EDGE, rule, BOTH)
+
+    assert exact.termination(chain(Ancestral())) == pytest.approx([1.0, 1.0])
+    assert exact.termination(chain(TopK(2))).tolist() == [0.0, 0.0]
+    assert exact.termination(chain(TopK(1, consistent=True))) == pytest.approx([1, 1])
     # From a the masses are .5, .8, 1: mass 0.81 keeps <eos>, 0.79 drops it.
-    assert exact.decoded_chain(EDGE, Nucleus(0.81))[1][0] > 0
-    assert exact.decoded_chain(EDGE, Nucleus(0.79))[1][0] == 0
+    assert chain(Nucleus(0.81)).stop[0] > 0
+    assert chain(Nucleus(0.79)).stop[0] == 0
+    assert chain(Greedy()).law(torch.tensor([[0], [0], [1], [0]])).tolist() == [0.75, 0.25]
+    with pytest.raises(ValueError, match=r"histories holds \[2\]"):
+        chain(Greedy()).law(torch.tensor([[2]]))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 10_000), st.integers(2, 6))
 def test_termination_solves_its_equation_and_is_the_limit_of_survival(seed, size):
     source = np.random.default_rng(seed)
@@ -43,19 +47,18 @@ def test_termination_solves_its_equation_and_is_the_limit_of_survival(seed, size
     law[law < 0.15] = 0.0
     law /= law.sum(axis=1, keepdims=True)
     model = Markov(torch.from_numpy(law), size)
-    chain, stop = exact.decoded_chain(model, Ancestral())
-    x = exact.termination(chain, stop)
-    np.testing.assert_allclose((stop + chain @ x)[:size], x[:size], atol=1e-9)
-    for state in range(size):
-        start = np.eye(size + 1)[state]
+    chain = exact.decoded_chain(model, Ancestral(), torch.arange(size)[:, None])
+    x = exact.termination(chain)
+    np.testing.assert_allclose(chain.stop + chain.moves @ x, x, atol=1e-9)
+    for state in (0, size - 1):
+        start = np.eye(size)[state]
         curve = exact.survival(chain, start, 3_000)
         assert (np.diff(curve) <= 1e-12).all()
         assert curve[-1] == pytest.approx(1 - x[state], abs=1e-6)
 
 
 def test_enumeration_agrees_with_the_chain_and_with_both_estimators():
-    chain, _ = exact.decoded_chain(EDGE, Ancestral())
-    curve = exact.survival(chain, np.array([1.0, 0, 0]), 12)
+    curve = exact.survival(exact.decoded_chain(EDGE, Ancestral(), BOTH), np.array([1.0, 0]), 12)
     np.testing.assert_allclose(exact.enumerated_survival(EDGE, ONE, Ancestral(), 12), curve)
     crowd = torch.zeros(4_000, 1, dtype=torch.int64)
     logs = estimators.log_survival(
@@ -170,16 +173,46 @@ def test_a_certain_loop_repeats_for_ever():
 
 
 def test_the_bigram_counts():
-    model = Bigram([[3, 0, 1, 4], [3, 0, 0, 4]], 5, 4, weight=0.5)
-    row = model.rows(torch.tensor([0]))[0].exp()
+    model = Ngram([[3, 0, 1, 4], [3, 0, 0, 4]], 5, 4, weight=0.5)
+    row = model.rows(torch.tensor([[0]]))[0].exp()
     # After 0: 1, 0, 4 once each; among all words: 0 three times, 1 once, 4 twice of 6.
     expected = 0.5 * np.array([1, 1, 0, 0, 1]) / 3 + 0.5 * np.array([3, 1, 0, 0, 2]) / 6
-    np.testing.assert_allclose(row, expected)
-    np.testing.assert_allclose(model.rows(torch.tensor([2])).exp().sum(), 1.0)
+    np.testing.assert_allclose(row, expected, rtol=1e-6)
+    np.testing.assert_allclose(model.rows(torch.tensor([[2]])).exp().sum(), 1.0, rtol=1e-6)
     with pytest.raises(ValueError, match="weight is 1"):
-        Bigram([[0, 1]], 2, 1, weight=1.0)
+        Ngram([[0, 1]], 2, 1, weight=1.0)
+    with pytest.raises(ValueError, match="order is 1"):
+        Ngram([[0, 1]], 2, 1, order=1)
     with pytest.raises(ValueError, match="probabilities has a row"):
         Markov(torch.ones(2, 2), 1)
+
+
+def test_a_trigram_backs_off_and_its_chain_is_the_enumeration():
+    texts = np.random.default_rng(0).integers(0, 3, (30, 6))
+    model = Ngram([[*text, 3] for text in texts.tolist()], 4, 3, order=3, weight=0.7)
+    history = torch.tensor([[0, 2], [2, 2]])
+    for row, (first, second) in zip(model.rows(history).exp(), history.tolist(), strict=True):
+        pairs = [tuple(t[i : i + 3]) for t in [[*x, 3] for x in texts.tolist()] for i in range(len(t) - 2)]
+        behind = [v for u, w, v in pairs if (u, w) == (first, second)]
+        three = np.bincount(behind, minlength=4) / len(behind)
+        two = torch.exp(
+            Ngram([[*t, 3] for t in texts.tolist()], 4, 3, weight=0.7).rows(torch.tensor([[second]]))
+        )
+        np.testing.assert_allclose(row, 0.7 * three + 0.3 * two[0].numpy(), rtol=1e-5)
+    start = torch.tensor([[0, 1]])
+    for rule in (Greedy(), TopK(2), Ancestral()):
+        chain = exact.decoded_chain(model, rule, start)
+        curve = exact.survival(chain, chain.law(start), 9)
+        np.testing.assert_allclose(exact.enumerated_survival(model, start, rule, 9), curve, rtol=1e-5)
+        assert exact.survival(chain, chain.law(start), 4_000)[-1] == pytest.approx(
+            float(chain.law(start) @ (1 - exact.termination(chain))), abs=1e-4
+        )
+    never_seen = Ngram([[0, 1, 2, 3]], 4, 3, order=3)
+    torch.testing.assert_close(
+        never_seen.rows(torch.tensor([[2, 1]])), Ngram([[0, 1, 2, 3]], 4, 3).rows(torch.tensor([[1]]))
+    )
+    with pytest.raises(ValueError, match="context has 1 tokens"):
+        decode(model, ONE, Greedy(), 3)
 
 
 def test_the_corpus():
@@ -203,32 +236,13 @@ def test_the_corpus():
         padded([])
 
 
-def test_the_likelihood_falls_into_its_two_parts():
-    law = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).log_softmax(2)
-    targets = torch.tensor([[1, 2, 3], [0, 3, 0]])
-    mask = torch.tensor([[True, True, True], [True, True, False]])
-    stop, word = split_nll(law, targets, mask, eos=3)
-    assert float(stop + word) == pytest.approx(
-        -float((law.gather(2, targets[..., None])[..., 0] * mask).sum())
-    )
-    p = law.exp()[..., 3]
-    by_hand = -(
-        torch.log(1 - p[0, 0])
-        + torch.log(1 - p[0, 1])
-        + torch.log(p[0, 2])
-        + torch.log(1 - p[1, 0])
-        + torch.log(p[1, 1])
-    )
-    assert float(stop) == pytest.approx(float(by_hand))
-
-
 def test_training_learns_a_deterministic_language():
     torch.manual_seed(0)
     model = Recurrent(6, 5, 16)
     data = [[4, 0, 1, 2, 3, 0, 1, 2, 5]] * 64
     losses = fit(model, data, context=2, epochs=30, rate=1e-2, generator=torch.Generator().manual_seed(0))
     assert losses[-1] < 0.1 < losses[0]
-    cost = evaluate(model, data, 2, 5)
+    cost = evaluate(model, data, 2)
     assert cost.total < 0.1
     assert cost.tokens == 64 * 6
     out = decode(model, torch.tensor([[4, 0, 1]]), Greedy(), 20)

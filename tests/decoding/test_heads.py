@@ -7,16 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kexue.decoding.heads import (
-    NonMonotonic,
-    PostHoc,
-    SelfTerminating,
-    Softmax,
+from kexue.decoding.envelopes import (
     non_monotonic_log_survival,
     post_hoc,
     self_terminating_log_survival,
     share,
 )
+from kexue.decoding.heads import NonMonotonic, PostHoc, SelfTerminating, Softmax
 
 epsilons = st.floats(1e-6, 0.5)
 gates = st.lists(st.floats(-20, 20), min_size=1, max_size=40)
@@ -118,3 +115,17 @@ def test_epsilon_outside_the_interval_is_refused_by_name(epsilon):
     ):
         with pytest.raises(ValueError, match="epsilon is"):
             call()
+
+
+@pytest.mark.parametrize("make", HEADS)
+def test_the_scores_of_given_tokens_are_those_of_the_whole_law_in_two_parts(make):
+    source = torch.Generator().manual_seed(3)
+    hidden = torch.randn(3, 7, 6, generator=source, dtype=torch.float64)
+    logits = 3 * torch.randn(3, 7, 5, generator=source, dtype=torch.float64)
+    targets = torch.randint(0, 5, (3, 7), generator=source)
+    head = make(1e-2).double()
+    law = head.sequence(hidden, logits)
+    decision, word = head.scores(hidden, logits, targets, 2)
+    torch.testing.assert_close(decision + word, law.gather(2, targets[..., None])[..., 0])
+    stop = law[..., 2].exp()
+    torch.testing.assert_close(decision.exp(), torch.where(targets == 2, stop, 1 - stop))

@@ -92,7 +92,7 @@ def test_text_of_a_claim_is_escaped() -> None:
 def test_a_chip_tells_the_verdict_by_word_and_by_shape() -> None:
     shapes = set()
     for verdict in VERDICTS:
-        assert f"<span>{verdict}</span>" in chip(verdict)
+        assert f">{verdict}</span>" in chip(verdict)
         assert chip(verdict, href="#x").startswith('<a href="#x"')
         shapes.add(chip(verdict).split("aria-hidden")[1].split("</svg>")[0])
     assert len(shapes) == len(VERDICTS)
@@ -100,7 +100,7 @@ def test_a_chip_tells_the_verdict_by_word_and_by_shape() -> None:
 
 def test_a_bar_says_only_what_there_is() -> None:
     html = bar([{**row(1.0, None, None, None), "verdict": "refuted"}])
-    assert "1 refuted" in html
+    assert '1 <span class="kx-if-en">refuted</span>' in html
     assert "reproduced" not in html
 
 

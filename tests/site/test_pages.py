@@ -92,7 +92,7 @@ def test_every_page_is_whole_fits_and_is_readable(browser: Browser, site: Served
 def _faults(page: Page) -> Iterator[str]:
     """Formulas left raw or broken, pictures without words."""
     maths = page.locator(".math").count()
-    rendered = page.locator("mjx-container").count()
+    rendered = page.locator(".katex").count()
     if maths and rendered < maths:
         yield f"{maths} formulas, {rendered} rendered"
     if page.locator("mjx-merror, [data-mjx-error]").count():
@@ -161,8 +161,8 @@ def test_the_page_of_a_chapter_says_what_was_measured(browser: Browser, served_t
         assert picture.startswith("Measured 2.233")
         assert page.locator("text=measured with older code").count() > 0
         assert page.locator(".kx-banner").count() == 0
-        assert page.locator("mjx-container").count() >= 3
-        assert page.locator(".kx-library a").count() == 0, (
+        assert page.locator(".katex").count() >= 3
+        assert page.locator(".kx-library span a").count() == 0, (
             "the book names no repository, so nothing links there"
         )
 

@@ -18,7 +18,7 @@ from kexue.press.edition import ChapterEdition, Edition
 from kexue.press.skeleton import HEADER
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-OWN_PAGES = ("intro.md", "how-to-read.md", "scoreboard.md")
+OWN_PAGES = ("intro.md", "how-to-read.md", "scoreboard.md", "speed.md", "provenance.md")
 CURVE = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 460 300" width="460pt" height="300pt">'
     '<path d="M20 280H440M20 280V20" stroke="#7a7a7a" fill="none"/>'
@@ -183,7 +183,7 @@ def write_toc(root: Path, *language: str, generative: tuple[str, ...] = ()) -> N
         listed = "".join(f"\n      - file: {name}" for name in files)
         return f"  - caption: {caption}\n    chapters:{listed or ' []'}\n"
 
-    own = part("The book", ("book/how-to-read", "book/scoreboard"))
+    own = part("The book", tuple(f"book/{name[:-3]}" for name in OWN_PAGES[1:]))
     parts = (
         own + part("Generative models", generative) + part("Language", language) + part("Architecture", ())
     )

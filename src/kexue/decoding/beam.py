@@ -7,30 +7,18 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from kexue.decoding.protocol import (
-    LanguageModel,
-    check_context,
-    check_horizon,
-    check_logits,
-    check_model,
-    select,
-)
+from kexue.decoding.decode import Decoded
+from kexue.decoding.protocol import LanguageModel, check_call, check_logits, select
 
 
 @dataclass(frozen=True)
-class Beams:
-    """The best hypothesis of every context.
+class Beams(Decoded):
+    """The best hypothesis of every context; ``stopped`` where some hypothesis finished within the horizon.
 
     Attributes:
-        tokens: generated tokens, ``<eos>`` included and repeated behind it.
-        lengths: tokens generated, ``<eos>`` included; the horizon for a context without a finished hypothesis.
-        stopped: True where some hypothesis finished within the horizon.
         scores: ``log p(y) / length**length_penalty`` of the hypothesis.
     """
 
-    tokens: Int[Tensor, "batch length"]
-    lengths: Int[Tensor, " batch"]
-    stopped: Bool[Tensor, " batch"]
     scores: Float[Tensor, " batch"]
 
 
@@ -69,16 +57,15 @@ def beam(
 
     Source: kexue.fm/archives/7500 (beam search); Welleck et al. 2020, section 2.
     """
-    check_model(model)
-    check_context(context, model.vocabulary)
-    check_horizon(horizon)
+    check_call(model, context, horizon)
     if not 1 <= width < model.vocabulary:
         raise ValueError(f"width is {width}, want 1 … {model.vocabulary - 1} (the vocabulary without <eos>)")
     if wait_for not in ("width", "first"):
         raise ValueError(f"wait_for is {wait_for!r}, want 'width' or 'first'")
     batch, device = context.shape[0], context.device
     wanted = width if wait_for == "width" else 1
-    state = select(model.init(context[:, :-1]), _rows(torch.arange(batch, device=device), width))
+    copies = torch.arange(batch, device=device).repeat_interleave(width)
+    state = select(model.init(context[:, :-1]), copies)
     token = context[:, -1].repeat_interleave(width)
     history = torch.empty(batch, width, 0, dtype=torch.int64, device=device)
     scores = torch.full((batch, width), -torch.inf, device=device)
@@ -114,10 +101,6 @@ def beam(
         if not stopped[context_row]:
             pool.keep(context_row, history[row, 0], float(scores[row, 0] / horizon**length_penalty))
     return pool.result(stopped)
-
-
-def _rows(contexts: Int[Tensor, " batch"], width: int) -> Int[Tensor, " rows"]:
-    return contexts.repeat_interleave(width)
 
 
 class _Finished:

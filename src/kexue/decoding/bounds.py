@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kexue.decoding.heads import check_epsilon
+from kexue.decoding.envelopes import check_epsilon
 
 
 def first_step_above(delta: float, epsilon: float) -> int:

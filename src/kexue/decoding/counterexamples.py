@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kexue.decoding.heads import (
+from kexue.decoding.envelopes import (
     non_monotonic_log_survival,
     self_terminating_log_survival,
 )

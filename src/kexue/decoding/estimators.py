@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import stats
 from torch import Tensor
 
-from kexue.decoding.protocol import LanguageModel, check_context, check_horizon, check_model
+from kexue.decoding.protocol import LanguageModel, check_call, select
 from kexue.decoding.rules import Rule
 
 
@@ -99,6 +99,7 @@ def log_survival(
     horizon: int,
     generator: torch.Generator,
     grid: Sequence[int] | None = None,
+    negligible: float = -torch.inf,
 ) -> Float[Tensor, "batch grid"]:
     """``ln W_L``, with ``W_L = prod_{t<=L} (1 - q_t(eos))`` along a chain on which ``<eos>`` is forbidden.
 
@@ -113,30 +114,37 @@ def log_survival(
         horizon: L.
         generator: where the tokens are drawn from.
         grid: the L at which ``ln W_L`` is kept; only the horizon by default.
+        negligible: a chain whose ``ln W`` has fallen below this is left there, which can only raise the estimate, by
+            less than ``exp(negligible)``.
 
     Returns:
         ``ln W``, −∞ where it is 0, shape (batch, len(grid)).
 
+    Raises:
+        ValueError: for a grid with an L outside 1 … horizon, and as ``decode`` does.
+
     Source: the identity ``P(|Y| > L) = E[prod (1 - q_t(eos))]``, this book.
     """
-    check_model(model)
-    check_context(context, model.vocabulary)
-    check_horizon(horizon)
+    check_call(model, context, horizon)
     kept = [horizon] if grid is None else list(grid)
+    if not all(1 <= step <= horizon for step in kept):
+        raise ValueError(f"grid is {kept}, want steps 1 … {horizon}")
     state, token = model.init(context[:, :-1]), context[:, -1]
     total = torch.zeros(context.shape[0], dtype=torch.float64, device=context.device)
+    rows = torch.arange(context.shape[0], device=context.device)
     columns = {}
     for step in range(1, horizon + 1):
-        logits, state = model.step(token, state)
-        law = rule.log_law(logits, model.eos)
-        # log1p of the stop probability itself: summing the others in single precision loses everything below 1e-7.
-        total = total + torch.log1p(-law[:, model.eos].double().exp().clamp(max=1.0))
-        dead = total.isneginf()
-        go_on = law.clone()
-        go_on[:, model.eos] = -torch.inf
-        # A dead chain still needs a token to carry on with; its weight stays 0.
-        go_on[dead] = 0.0
-        token = torch.multinomial(go_on.softmax(dim=1), 1, generator=generator).squeeze(1)
+        if len(rows):
+            logits, state = model.step(token, state)
+            law = rule.log_law(logits, model.eos)
+            # log1p of the stop probability itself: summing the others in single precision loses all below 1e-7.
+            total[rows] += torch.log1p(-law[:, model.eos].double().exp().clamp(max=1.0))
+            law[:, model.eos] = -torch.inf
+            going = ((total[rows] > negligible) & ~total[rows].isneginf()).nonzero().squeeze(1)
+            if len(going) < len(rows):
+                rows, law, state = rows[going], law[going], select(state, going)
+            if len(rows):
+                token = torch.multinomial(law.softmax(dim=1), 1, generator=generator).squeeze(1)
         if step in kept:
             columns[step] = total.clone()
     return torch.stack([columns[step] for step in kept], dim=1)

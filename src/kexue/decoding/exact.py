@@ -1,84 +1,96 @@
 """Termination computed, not sampled: finite-state models under any decoder, and small models by enumeration."""
 
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float64, Int
 from scipy import sparse
 from scipy.sparse import csgraph
 from scipy.sparse import linalg as sparse_linalg
 from torch import Tensor
 
+from kexue.decoding.ngram import FiniteModel
 from kexue.decoding.protocol import LanguageModel, check_context, check_model, select
 from kexue.decoding.rules import Rule
 
 
-@runtime_checkable
-class FiniteModel(Protocol):
-    """A model whose state is its last token."""
+class Chain(NamedTuple):
+    """The Markov chain a decoder really walks on a finite-state model.
 
-    vocabulary: int
-    eos: int
+    Attributes:
+        moves: ``A[i, j] = q(v | h_i)`` where ``h_j`` is ``h_i`` without its first word and with ``v`` behind it.
+        stop: ``e[i] = q(eos | h_i)``.
+        states: the histories ``h_i``, oldest word first.
+    """
 
-    def rows(self, tokens: Int[Tensor, " batch"]) -> Float[Tensor, "batch vocabulary"]:
-        """``log p(· | token)``."""
-        ...
+    moves: sparse.csr_array
+    stop: Float64[np.ndarray, " states"]
+    states: Int[np.ndarray, "states memory"]
+
+    def law(self, histories: Int[Tensor, "batch memory"]) -> Float64[np.ndarray, " states"]:
+        """The share of each state among given histories, each of which must be a state.
+
+        Raises:
+            ValueError: naming the first history that is none.
+        """
+        index = {tuple(state): place for place, state in enumerate(self.states.tolist())}
+        share = np.zeros(len(self.states))
+        for history in histories.tolist():
+            if tuple(history) not in index:
+                raise ValueError(f"histories holds {history}, want states the chain was built from")
+            share[index[tuple(history)]] += 1.0 / len(histories)
+        return share
 
 
 def decoded_chain(
-    model: FiniteModel,
-    rule: Rule,
-    start: Int[Tensor, " states"] | None = None,
-    block: int = 256,
-) -> tuple[sparse.csr_array, Float64[np.ndarray, " vocabulary"]]:
-    """The Markov chain a decoder really walks: transitions between words, and the chance to stop from each.
+    model: FiniteModel, rule: Rule, start: Int[Tensor, "histories memory"], block: int = 256
+) -> Chain:
+    """The Markov chain a decoder really walks: transitions between histories, and the chance to stop from each.
 
-    Only rows that can be reached from ``start`` are written out, so that a corpus's own vocabulary is affordable.
+    Only histories that can be reached from ``start`` are written out, so that a corpus's own vocabulary is affordable.
 
     Args:
         model: a finite-state model.
         rule: the decoder.
-        start: last tokens of the contexts; all tokens by default.
+        start: the last words of the contexts.
         block: rows written out at a time.
 
     Returns:
-        ``A[u, v] = q(v | u)`` for ``v`` not ``<eos>``, and ``e[u] = q(eos | u)``; row and entry of ``<eos>``, and rows out
-        of reach, are 0.
+        The chain; its first states are those of ``start``, without repetitions, in the order they come.
     """
-    size = model.vocabulary
-    rows, columns, chances = [], [], []
-    done = torch.zeros(size, dtype=torch.bool)
-    done[model.eos] = True
-    wanted = torch.zeros(size, dtype=torch.bool)
-    wanted[torch.arange(size) if start is None else start] = True
-    while bool((wanted & ~done).any()):
-        tokens = (wanted & ~done).nonzero().squeeze(1)[:block]
-        law = rule.log_law(model.rows(tokens), model.eos).exp()
+    index: dict[tuple[int, ...], int] = {}
+    for history in start.tolist():
+        index.setdefault(tuple(history), len(index))
+    waiting, rows, columns, chances, stop = list(index), [], [], [], []
+    while waiting:
+        histories, waiting = torch.tensor(waiting[:block]), waiting[block:]
+        law = rule.log_law(model.rows(histories), model.eos).exp().double()
+        stop.append(law[:, model.eos].clone())
+        law[:, model.eos] = 0.0
         here, there = law.nonzero(as_tuple=True)
-        rows.append(tokens[here])
-        columns.append(there)
-        chances.append(law[here, there].double())
-        done[tokens], wanted[there] = True, True
-    place = (torch.cat(rows).numpy(), torch.cat(columns).numpy())
-    chain = sparse.coo_array((torch.cat(chances).numpy(), place), shape=(size, size)).tocsc()
-    stop = chain[:, [model.eos]].toarray().ravel()
-    keep = np.ones(size)
-    keep[model.eos] = 0.0
-    return (chain @ sparse.diags_array(keep)).tocsr(), stop
+        first = sum(len(part) for part in stop[:-1])
+        followers = torch.cat([histories[here, 1:], there[:, None]], dim=1).tolist()
+        for follower in map(tuple, followers):
+            if follower not in index:
+                index[follower] = len(index)
+                waiting.append(follower)
+        rows.append(here.numpy() + first)
+        columns.append(np.array([index[tuple(follower)] for follower in followers], dtype=np.int64))
+        chances.append(law[here, there].numpy())
+    place = (np.concatenate(rows), np.concatenate(columns))
+    moves = sparse.coo_array((np.concatenate(chances), place), shape=(len(index), len(index))).tocsr()
+    return Chain(moves, torch.cat(stop).numpy(), np.array(list(index)))
 
 
-def termination(
-    chain: sparse.csr_array, stop: Float64[np.ndarray, " states"]
-) -> Float64[np.ndarray, " states"]:
+def termination(chain: Chain) -> Float64[np.ndarray, " states"]:
     """The probability of ever stopping from each state: the least non-negative solution of ``x = e + A x``.
 
     States that cannot reach a stop have 0. States that cannot reach such a state have 1. Only for the rest is a sparse
     linear system solved.
 
     Args:
-        chain: ``A``, shape (states, states).
-        stop: ``e``.
+        chain: ``A`` and ``e``.
 
     Returns:
         ``x`` in [0, 1].
@@ -86,14 +98,15 @@ def termination(
     Source: absorption probabilities of a finite Markov chain; the decision "iff no reachable state is unable to stop"
     as in Du et al. 2023.
     """
-    able = _reaching(chain, stop > 0)
-    risky = _reaching(chain, ~able) & able
+    moves, stop, _ = chain
+    able = _reaching(moves, stop > 0)
+    risky = _reaching(moves, ~able) & able
     result = np.where(able, 1.0, 0.0)
     if risky.any():
         places = np.flatnonzero(risky)
-        inner = chain[places][:, places]
+        inner = moves[places][:, places]
         safe = able & ~risky
-        known = stop[places] + np.asarray(chain[places] @ safe.astype(float)).ravel()
+        known = stop[places] + np.asarray(moves[places] @ safe.astype(float)).ravel()
         system = sparse.eye_array(len(places), format="csc") - inner.tocsc()
         result[places] = np.atleast_1d(sparse_linalg.spsolve(system, known))
     return result.clip(0.0, 1.0)
@@ -117,19 +130,19 @@ def _reaching(chain: sparse.csr_array, targets: np.ndarray) -> np.ndarray:
 
 
 def survival(
-    chain: sparse.csr_array, start: Float64[np.ndarray, " states"], horizon: int
+    chain: Chain, start: Float64[np.ndarray, " states"], horizon: int
 ) -> Float64[np.ndarray, " steps"]:
     """``r_L`` for L = 0 … horizon: the mass still alive after L generated tokens.
 
     Args:
-        chain: ``A``.
+        chain: ``A``; ``e`` is what it lacks.
         start: law of the last context token.
         horizon: largest L.
 
     Returns:
         Shape (horizon + 1,).
     """
-    back = chain.T.tocsr()
+    back = chain.moves.T.tocsr()
     mass = np.asarray(start, dtype=np.float64)
     curve = [mass.sum()]
     for _ in range(horizon):

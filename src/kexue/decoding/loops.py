@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from kexue.decoding.protocol import LanguageModel, State, check_context, check_horizon, check_model
+from kexue.decoding.protocol import LanguageModel, State, check_call
 
 
 def period(tokens: Sequence[int], longest: int | None = None) -> int | None:
@@ -101,9 +101,7 @@ def certify(
 
     Source: kexue.fm/archives/7500 asks why decoding loops; the certificate is this book's.
     """
-    check_model(model)
-    check_context(context, model.vocabulary)
-    check_horizon(horizon)
+    check_call(model, context, horizon)
     if context.shape[0] != 1:
         raise ValueError(f"context has {context.shape[0]} rows, want one: a certificate is for one text")
     state, token = model.init(context[:, :-1]), context[:, -1]

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kexue.decoding.bounds import epsilon_for
-from kexue.decoding.heads import check_epsilon, post_hoc
+from kexue.decoding.envelopes import check_epsilon, post_hoc
 from kexue.decoding.rules import nucleus
 
 

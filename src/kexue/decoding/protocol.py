@@ -3,7 +3,7 @@
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 State = tuple[Any, ...]
@@ -52,6 +52,29 @@ def select(state: State, rows: Int[Tensor, " kept"]) -> State:
     )
 
 
+def same_rows(first: State, second: State) -> Bool[Tensor, " batch"] | bool:
+    """Which rows of two states are equal bit for bit; entries shared by all rows must be equal for any row to be.
+
+    Args:
+        first: a state.
+        second: a state of the same layout.
+
+    Returns:
+        One truth value a row, or a single one for a state without a tensor.
+    """
+    pairs = list(zip(first, second, strict=True))
+    # Clocks first: where they differ no tensor need be read.
+    if any(one != other for one, other in pairs if not isinstance(one, Tensor | tuple)):
+        return False
+    equal: Tensor | bool = True
+    for one, other in pairs:
+        if isinstance(one, Tensor):
+            equal = (one == other).view(len(one), -1).all(dim=1) & equal
+        elif isinstance(one, tuple):
+            equal = same_rows(one, other) & equal
+    return equal
+
+
 def check_model(model: LanguageModel) -> None:
     """Refuse a model whose vocabulary has no ``<eos>``.
 
@@ -79,6 +102,17 @@ def check_context(context: Int[Tensor, "batch length"], vocabulary: int) -> None
     low, high = int(context.min()), int(context.max())
     if low < 0 or high >= vocabulary:
         raise ValueError(f"context holds tokens {low} … {high}, want 0 … {vocabulary - 1}")
+
+
+def check_call(model: LanguageModel, context: Int[Tensor, "batch length"], horizon: int) -> None:
+    """What every decoding loop checks before its first step: the model, the context and the horizon.
+
+    Raises:
+        ValueError: as ``check_model``, ``check_context`` and ``check_horizon`` do.
+    """
+    check_model(model)
+    check_context(context, model.vocabulary)
+    check_horizon(horizon)
 
 
 def check_horizon(horizon: int) -> None:

@@ -7,11 +7,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kexue.decoding.heads import Head, Softmax
+from kexue.decoding.heads import Head
+from kexue.decoding.network import Network
 from kexue.decoding.protocol import State
 
 
-class Recurrent(nn.Module):
+class Recurrent(Network):
     """``h_t = f(y_t, h_{t-1})``, ``logits = U h_t + c`` with ``U`` the embedding matrix.
 
     The top vector is inside the unit cube for both cells: ``tanh`` is, and so is the LSTM's ``o · tanh(c)``.
@@ -38,77 +39,60 @@ class Recurrent(nn.Module):
         dropout: float = 0.0,
         head: Head | None = None,
     ) -> None:
-        super().__init__()
         if cell not in ("tanh", "lstm"):
             raise ValueError(f"cell is {cell!r}, want 'tanh' or 'lstm'")
-        self.vocabulary, self.eos, self.hidden, self.layers, self.cell = vocabulary, eos, hidden, layers, cell
-        self.embedding = nn.Embedding(vocabulary, hidden)
-        nn.init.normal_(self.embedding.weight, std=0.1)
+        super().__init__(vocabulary, eos, hidden, 0.1, dropout, head)
+        self.layers, self.cell = layers, cell
         network = nn.LSTM if cell == "lstm" else nn.RNN
         self.network = network(
             hidden, hidden, num_layers=layers, batch_first=True, dropout=dropout if layers > 1 else 0.0
         )
         self.bias = nn.Parameter(torch.zeros(vocabulary))
-        self.dropout = nn.Dropout(dropout)
-        self.head: Head = Softmax() if head is None else head
 
-    def forward(
-        self, tokens: Int[Tensor, "batch time"], start: int = 0
-    ) -> Float[Tensor, "batch steps vocabulary"]:
-        """Log-probabilities of the next token after positions ``start … T-1``.
-
-        Args:
-            tokens: shape (batch, T).
-            start: the position of the last context token; the output layer's step 1 is the token after it.
-
-        Returns:
-            shape (batch, T - start, vocabulary).
-        """
+    def top(self, tokens: Int[Tensor, "batch time"], start: int) -> Float[Tensor, "batch steps hidden"]:
+        """The top layer's vectors after positions ``start … T-1``."""
         hidden, _ = self.network(self.dropout(self.embedding(tokens)))
-        top = self.dropout(hidden[:, start:])
-        return self.head.sequence(top, functional.linear(top, self.embedding.weight, self.bias))
+        top: Tensor = self.dropout(hidden[:, start:])
+        return top
+
+    def score_words(self, top: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch vocabulary"]:
+        """The logits of all tokens, with a bias."""
+        return functional.linear(top, self.embedding.weight, self.bias)
 
     def init(self, prefix: Int[Tensor, "batch length"]) -> State:
         """Hidden vectors of all layers after ``prefix`` (zeros before any token), and the output layer's state."""
         batch = prefix.shape[0]
         weight = self.embedding.weight
         if prefix.shape[1] == 0:
-            zeros = weight.new_zeros(batch, self.layers, self.hidden)
-            memory: State = (zeros, zeros) if self.cell == "lstm" else (zeros,)
+            zeros = weight.new_zeros(self.layers, batch, self.hidden)
+            last: tuple[Tensor, ...] = (zeros, zeros) if self.cell == "lstm" else (zeros,)
         else:
-            _, last = self.network(self.embedding(prefix))
-            memory = tuple(
-                part.transpose(0, 1).contiguous() for part in (last if self.cell == "lstm" else (last,))
-            )
+            _, found = self.network(self.embedding(prefix))
+            last = found if self.cell == "lstm" else (found,)
+        memory = tuple(tuple(part.unbind(0)) for part in last)
         return (memory, self.head.init(batch, weight.device, weight.dtype))
 
     def advance(self, token: Int[Tensor, " batch"], memory: State) -> State:
-        """The hidden vectors after one token more: a tuple of tensors of shape (batch, layers, hidden)."""
-        below = self.embedding(token)
+        """The hidden vectors after one token more: for each part of the cell a tuple of one tensor per layer."""
+        below: Tensor = self.embedding(token)
         parts: list[tuple[Tensor, ...]] = []
         for layer in range(self.layers):
-            weights = (getattr(self.network, f"{name}_l{layer}") for name in _CELL_WEIGHTS)
-            w_in, w_state, b_in, b_state = weights
-            pre = functional.linear(below, w_in, b_in + b_state) + memory[0][:, layer] @ w_state.T
+            weights = [getattr(self.network, f"{name}_l{layer}") for name in _CELL_WEIGHTS]
             if self.cell == "tanh":
-                below = torch.tanh(pre)
+                below = torch.rnn_tanh_cell(below, memory[0][layer], *weights)
                 parts.append((below,))
-                continue
-            enter, forget, candidate, leave = pre.chunk(4, dim=1)
-            cell = forget.sigmoid() * memory[1][:, layer] + enter.sigmoid() * candidate.tanh()
-            below = leave.sigmoid() * cell.tanh()
-            parts.append((below, cell))
-        return tuple(torch.stack(part, dim=1) for part in zip(*parts, strict=True))
+            else:
+                below, cell = torch.lstm_cell(below, (memory[0][layer], memory[1][layer]), *weights)
+                parts.append((below, cell))
+        return tuple(zip(*parts, strict=True))
 
     def step(
         self, token: Int[Tensor, " batch"], state: State
     ) -> tuple[Float[Tensor, "batch vocabulary"], State]:
         """One token in, log-probabilities of the next one out; constant memory."""
         memory = self.advance(token, state[0])
-        top = memory[0][:, -1]
-        logits, inner = self.head.step(
-            top, functional.linear(top, self.embedding.weight, self.bias), state[1]
-        )
+        top = memory[0][-1]
+        logits, inner = self.head.step(top, self.score_words(top), state[1])
         return logits, (memory, inner)
 
 

@@ -1,5 +1,7 @@
 """How much a first-order decoder repeats itself, in closed form."""
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float64
 
@@ -33,6 +35,37 @@ def repetition(transition: Float64[np.ndarray, "words words"]) -> float:
     if np.abs(np.linalg.eigvals(square)).max() >= 1.0 - 1e-12:
         return float("inf")
     return float(np.trace(np.linalg.solve(np.eye(len(square)) - square, square)))
+
+
+class ReturnPowers(NamedTuple):
+    """Two sums over k and i that are not ``repetition``: ``(P^2k)_ii``, and ``(P^k)_ii`` squared."""
+
+    of_doubled: float
+    squared: float
+
+
+def return_powers(transition: Float64[np.ndarray, "words words"], longest: int = 200) -> ReturnPowers:
+    """What the paper summed, and what the blog says it should have, over k = 1 … ``longest``.
+
+    ``(P^2k)_ii`` is the chance of being back after 2k steps; being back after k and again after 2k has the chance
+    ``(P^k)_ii^2``, never larger.
+
+    Args:
+        transition: ``P``.
+        longest: largest k.
+
+    Returns:
+        The two sums.
+
+    Source: kexue.fm/archives/8128, on Fu et al., AAAI 2021.
+    """
+    doubled = squared = 0.0
+    power = np.eye(len(transition))
+    for _ in range(longest):
+        power = power @ transition
+        doubled += float(np.trace(power @ power))
+        squared += float((np.diag(power) ** 2).sum())
+    return ReturnPowers(doubled, squared)
 
 
 def repetition_by_paths(transition: Float64[np.ndarray, "words words"], longest: int) -> float:

@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 from kexue.decoding.corpus import padded
+from kexue.decoding.network import Network, device_of
 
 
 def fit(
-    model: nn.Module,
+    model: Network,
     sequences: Sequence[Sequence[int]],
     *,
     context: int,
@@ -26,7 +27,7 @@ def fit(
     hold sequences of similar length and come in random order.
 
     Args:
-        model: called as ``model(tokens, start=context)``, gives log-probabilities.
+        model: the language model.
         sequences: encoded texts, ``<bos>`` first and ``<eos>`` last.
         context: words of context, not trained on.
         epochs: passes over the data; 0 leaves the model as it is.
@@ -41,8 +42,8 @@ def fit(
 
     Source: the set-up of Welleck et al. 2020 (Adam, clip 1, batches of 32), with a linear schedule.
     """
-    device = next(model.parameters()).device
-    optimiser = torch.optim.Adam(model.parameters(), lr=rate)
+    device = device_of(model)
+    optimiser = torch.optim.Adam(model.parameters(), lr=rate, fused=True)
     ordered = sorted(sequences, key=len)
     chunks = [padded(ordered[first : first + batch]) for first in range(0, len(ordered), batch)]
     last = rate if final_rate is None else final_rate
@@ -54,10 +55,9 @@ def fit(
             tokens, lengths = chunks[number]
             mask = torch.arange(context + 1, tokens.shape[1])[None] < lengths[:, None]
             tokens, mask = tokens.to(device), mask.to(device)
-            law = model(tokens[:, :-1], start=context)
-            picked = law.gather(2, tokens[:, context + 1 :, None])[..., 0]
+            decision, word = model.scores(tokens, start=context)
             weight = int(mask.sum())
-            loss = -(picked * mask).sum() / weight
+            loss = -((decision + word) * mask).sum() / weight
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), clip)

@@ -7,7 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kexue.decoding.heads import Head, Softmax
+from kexue.decoding.heads import Head
+from kexue.decoding.network import Network
 from kexue.decoding.protocol import State
 
 
@@ -49,7 +50,7 @@ class Block(nn.Module):
         return stream + widened
 
 
-class Transformer(nn.Module):
+class Transformer(Network):
     """A decoder-only transformer with a final LayerNorm and tied embeddings.
 
     Positions start as fixed sinusoids and are not trained, so that positions beyond the training length are at least
@@ -80,18 +81,13 @@ class Transformer(nn.Module):
         dropout: float = 0.0,
         head: Head | None = None,
     ) -> None:
-        super().__init__()
         if hidden % heads:
             raise ValueError(f"heads is {heads}, want a divisor of hidden = {hidden}")
-        self.vocabulary, self.eos, self.hidden = vocabulary, eos, hidden
-        self.embedding = nn.Embedding(vocabulary, hidden)
-        nn.init.normal_(self.embedding.weight, std=0.05)
+        super().__init__(vocabulary, eos, hidden, 0.05, dropout, head)
         self.register_buffer("places", 0.05 * sinusoids(positions, hidden))
         self.places: Tensor
         self.stack = nn.ModuleList(Block(hidden, heads, dropout) for _ in range(layers))
         self.final = nn.LayerNorm(hidden)
-        self.dropout = nn.Dropout(dropout)
-        self.head: Head = Softmax() if head is None else head
 
     @property
     def blocks(self) -> list[Block]:
@@ -105,25 +101,15 @@ class Transformer(nn.Module):
         stream: Tensor = self.dropout(self.embedding(tokens) + self.places[first:last])
         return stream
 
-    def forward(
-        self, tokens: Int[Tensor, "batch time"], start: int = 0
-    ) -> Float[Tensor, "batch steps vocabulary"]:
-        """Log-probabilities of the next token after positions ``start … T-1``.
-
-        Args:
-            tokens: shape (batch, T).
-            start: the position of the last context token; the output layer's step 1 is the token after it.
-
-        Returns:
-            shape (batch, T - start, vocabulary).
-        """
+    def top(self, tokens: Int[Tensor, "batch time"], start: int) -> Float[Tensor, "batch steps hidden"]:
+        """The normalised stream after positions ``start … T-1``."""
         stream = self._stream(tokens, 0)
         for block in self.blocks:
             query, key, value = block.split(stream)
             seen = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
             stream = block.finish(stream, seen)
-        top = self.final(stream[:, start:])
-        return self.head.sequence(top, functional.linear(top, self.embedding.weight))
+        top: Tensor = self.final(stream[:, start:])
+        return top
 
     def init(self, prefix: Int[Tensor, "batch length"]) -> State:
         """Keys and values of the prefix, the number of tokens read, and the output layer's state."""
@@ -155,7 +141,7 @@ class Transformer(nn.Module):
             stream = block.finish(stream, seen)
             kept.append((keys, values))
         top = self.final(stream[:, 0])
-        logits, inner = self.head.step(top, functional.linear(top, self.embedding.weight), inner)
+        logits, inner = self.head.step(top, self.score_words(top), inner)
         return logits, (tuple(kept), length + 1, inner)
 
 

@@ -8,20 +8,22 @@ from typing import Any
 from kexue.press import markup, provenance
 from kexue.press.catalogue import PARTS
 from kexue.press.site import Site
+from kexue.press.words import both, han, pair
 
 
 def origin(chapter: dict[str, Any]) -> str:
     """The original article and the papers, for the box at the top of a chapter."""
     article = chapter["article"]
-    title = markup.chinese(article["title"])
+    title = han(article["title"])
     linked = f'<a href="{escape(article["url"])}">{title}</a>' if article.get("url") else title
     date = (
         f' <time datetime="{escape(article["date"])}">{escape(article["date"])}</time>'
         if article.get("date")
         else ""
     )
-    papers = "".join(f"<p><b>Paper</b> {_paper(paper)}</p>" for paper in chapter["papers"])
-    return f"<p><b>Article</b> {linked}, Su Jianlin, <i>Scientific Spaces</i>{date}</p>{papers}"
+    papers = "".join(f"<p><b>{both('Paper')}</b> {_paper(paper)}</p>" for paper in chapter["papers"])
+    author = both("Su Jianlin, Scientific Spaces", "苏剑林，科学空间")
+    return f'<p><b>{both("Article")}</b> {linked} <span class="kx-origin">{author}{date}</span></p>{papers}'
 
 
 def _paper(paper: dict[str, str]) -> str:
@@ -31,16 +33,22 @@ def _paper(paper: dict[str, str]) -> str:
     return ", ".join([linked, *rest])
 
 
+def _summary(chapter: dict[str, Any]) -> str:
+    english = f'<p class="kx-summary kx-if-en">{escape(chapter["summary"])}</p>'
+    chinese = f'<p class="kx-summary kx-if-zh" lang="zh-CN">{escape(chapter["summary_zh"])}</p>'
+    return english + chinese if chapter["summary_zh"] else english.replace(" kx-if-en", "")
+
+
 def card(site: Site, chapter: dict[str, Any]) -> str:
     """A chapter on the first page: its key figure, its titles, what it finds, its verdicts."""
     href = escape(site.page(chapter["docname"]))
     source, title = site.static(f"figures/{chapter['thumbnail']}"), escape(chapter["title"])
-    picture = f'<img src="{escape(source)}" alt="Key figure: {title}">'
+    picture = f'<img src="{escape(source)}" alt="Key figure: {title}" loading="lazy">'
     words = provenance.state_in_words(chapter["state"])
     state = f'<p class="kx-old">{words}</p>' if words else ""
     return (
         f'<article class="kx-card">{picture if chapter["thumbnail"] else ""}<div>'
-        f'<p class="kx-part">{escape(PARTS.get(chapter["part"], chapter["part"]))}</p>'
-        f'<h3><a href="{href}">{title}</a></h3>{markup.chinese(chapter["title_zh"], "p")}'
-        f"<p>{escape(chapter['summary'])}</p>{state}{markup.bar(chapter['claims'])}</div></article>"
+        f'<p class="kx-part">{both(PARTS.get(chapter["part"], chapter["part"]))}</p>'
+        f'<h3><a href="{href}">{pair(chapter["title"], chapter["title_zh"], "span")}</a></h3>'
+        f"{_summary(chapter)}{state}{markup.bar(chapter['claims'])}</div></article>"
     )

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from kexue.claims import VERDICTS
+from kexue.claims import PROFILES, VERDICTS
 from kexue.claims.display import measured
 from kexue.press.ledgers import tally as count_verdicts
 from kexue.press.picture import interval_picture, mark
+from kexue.press.words import VERDICT_ZH, both, pair, translated
 
 Row = dict[str, Any]
 Place = Callable[[str], str]
 
+_OLDER = both("measured with older code")
 _SHORT = 6  # more claims than these are folded where they are declared: the verdict table has them all again
-IN_CHINESE = {"reproduced": "复现", "refuted": "不成立", "inconclusive": "未定", "untested": "未测"}
 
 
 def chip(verdict: str, *, href: str = "", hint: str = "") -> str:
     """A verdict as a small badge: its mark, its word, and the word in Chinese."""
     tag, target = ("a", f' href="{escape(href)}"') if href else ("span", "")
     title = f' title="{escape(hint)}"' if hint else ""
-    return (
-        f'<{tag}{target} class="kx-chip kx-{verdict}"{title}>{mark(verdict)}<span>{verdict}</span>'
-        f"{chinese(IN_CHINESE[verdict])}</{tag}>"
-    )
-
-
-def chinese(text: str, tag: str = "span") -> str:
-    """Chinese text, marked as such for fonts, voices and search."""
-    return f'<{tag} lang="zh-CN" class="kx-zh">{escape(text)}</{tag}>' if text else ""
+    words = pair(verdict, VERDICT_ZH[verdict], "span").replace('class=" ', 'class="')
+    return f'<{tag}{target} class="kx-chip kx-{verdict}"{title}>{mark(verdict)}{words}</{tag}>'
 
 
 def measurement(row: Row) -> str:
@@ -40,7 +35,7 @@ def measurement(row: Row) -> str:
         f'aria-label="Claim {row["id"]}: {row["verdict"]}">'
         f'<div class="kx-head">{chip(row["verdict"])}'
         f'<a class="kx-id" href="#claim-{row["id"]}">{row["id"]}</a></div>'
-        f"{_statement(row, 'p')}"
+        f"{_statement(row)}"
         f'<div class="kx-evidence">{interval_picture(row)}<dl>'
         f"{_fact('Expected', _expected(row))}{_fact('Measured', _measured(row))}"
         f"{_fact('Source', escape(row['source']))}</dl></div></div>"
@@ -53,15 +48,16 @@ def declared(rows: Sequence[Row]) -> str:
         (
             ("Claim", _statement(row) + f'<div class="kx-id">{row["id"]}</div>'),
             ("Expected", _expected(row)),
-            ("Kind", f"{escape(row['kind'])}, over {escape(row['over'])}, from {escape(row['scale'])} scale"),
+            ("Kind", f"{both(row['kind'])}, over {both(row['over'])}, from {both(row['scale'])} scale"),
             ("Source", escape(row["source"])),
         )
         for row in rows
     )
     unfolded = " open" if len(rows) <= _SHORT else ""
-    summary = f"Claims declared before the first measurement: {len(rows)}"
+    caption = f"Claims declared before the first measurement: {len(rows)}"
+    summary = both(caption, f"测量之前声明的论断：{len(rows)} 条")
     return (
-        f'<details class="kx-declared"{unfolded}><summary>{summary}</summary>{table(summary, body)}</details>'
+        f'<details class="kx-declared"{unfolded}><summary>{summary}</summary>{table(caption, body)}</details>'
     )
 
 
@@ -100,18 +96,43 @@ def scoreboard(chapters: Sequence[Mapping[str, Any]], address: Callable[[str, st
         yield "Claim", _linked(row, lambda claim: address(chapter["slug"], claim))
         yield "Expected", _expected(row)
         yield "Measured", _measured(row)
-        link = f'<a href="{escape(address(chapter["slug"], ""))}">{escape(chapter["title"])}</a>'
-        how = f"{escape(row['kind'])}, {escape(row['profile'])} scale"
-        yield "Chapter", f'{link}<div class="kx-origin">{how}</div>'
+        href = escape(address(chapter["slug"], ""))
+        yield "Chapter", f'<a href="{href}">{pair(chapter["title"], chapter["title_zh"])}</a>'
+        yield "Kind", both(row["kind"])
+        yield "Scale", f"{both(row['scale'])}{_small('over', row['over'])}"
 
     pairs = [(chapter, row) for chapter in chapters for row in chapter["claims"]]
     attributes = (
-        f'data-verdict="{row["verdict"]}" data-kind="{escape(row["kind"])}" '
-        f'data-chapter="{escape(chapter["title"])}"'
+        f'data-verdict="{row["verdict"]}" data-kind="{escape(row["kind"])}" data-scale="{escape(row["scale"])}" '
+        f'data-chapter="{escape(chapter["slug"])}"'
         for chapter, row in pairs
     )
     body = (tuple(cells(chapter, row)) for chapter, row in pairs)
-    return table("Every claim of the book", body, attributes=attributes, classes="kx-scoreboard")
+    return table("Every claim of the book", body, attributes=attributes, classes="kx-scoreboard") + _choices(
+        chapters
+    )
+
+
+def _small(name: str, value: str) -> str:
+    return f'<div class="kx-origin">{both(name, "单位：")} {both(value)}</div>'
+
+
+def _choices(chapters: Sequence[Mapping[str, Any]]) -> str:
+    """What the scoreboard's filters offer, in both languages, for the page's script."""
+    rows = [row for chapter in chapters for row in chapter["claims"]]
+
+    def words(values: Iterable[str]) -> list[tuple[str, str, str]]:
+        return [(value, value, translated(value)) for value in dict.fromkeys(values)]
+
+    there = {row["verdict"] for row in rows}
+    offered = {
+        "chapter": [(c["slug"], c["title"], c["title_zh"]) for c in chapters if c["claims"]],
+        "verdict": words(verdict for verdict in VERDICTS if verdict in there),
+        "kind": words(row["kind"] for row in rows),
+        "scale": words(scale for scale in PROFILES if any(row["scale"] == scale for row in rows)),
+    }
+    text = json.dumps(offered, ensure_ascii=False).replace("<", "\\u003c")
+    return f'<script type="application/json" id="kexue-filters">{text}</script>'
 
 
 def tally(rows: Sequence[Row], *, href: str) -> str:
@@ -122,7 +143,7 @@ def tally(rows: Sequence[Row], *, href: str) -> str:
     )
     stale = sum(bool(row.get("stale")) for row in rows)
     older = f"; {stale} measured with older code" if stale else ""
-    total = f"Claims: {len(rows)}, every one of them on the scoreboard{older}"
+    total = both(f"All {len(rows)} claims on the scoreboard{older}", f"记分板：全部 {len(rows)} 条论断")
     return f'<div class="kx-tally"><ul>{tiles}</ul><p><a href="{escape(href)}">{total}</a></p></div>'
 
 
@@ -130,15 +151,27 @@ def key() -> str:
     """The four verdicts with what an interval must look like for each."""
     base = {"expect": "≥ 2", "expect_low": 2.0, "expect_high": None, "unit": "1", "over": "seeds", "n": 5}
     examples = (
-        ("reproduced", 2.9, [2.4, 3.4], "The whole 95 % interval lies inside the expected values."),
-        ("refuted", 1.1, [0.8, 1.4], "The whole interval lies outside."),
-        ("inconclusive", 2.2, [1.5, 2.9], "The interval reaches over the edge: more replicates are needed."),
-        ("untested", None, None, "Not run at the scale the claim needs."),
+        (
+            "reproduced",
+            2.9,
+            [2.4, 3.4],
+            "The whole 95 % interval lies inside the expected values.",
+            "95% 区间全部落在预期范围之内。",
+        ),
+        ("refuted", 1.1, [0.8, 1.4], "The whole interval lies outside.", "整个区间落在预期范围之外。"),
+        (
+            "inconclusive",
+            2.2,
+            [1.5, 2.9],
+            "The interval reaches over the edge: more replicates are needed.",
+            "区间跨过边界：需要更多次重复。",
+        ),
+        ("untested", None, None, "Not run at the scale the claim needs.", "尚未在论断所需的规模上运行。"),
     )
     items = []
-    for verdict, mean, interval, text in examples:
+    for verdict, mean, interval, text, zh in examples:
         picture = _example({**base, "verdict": verdict, "mean": mean, "interval": interval})
-        items.append(f"<li>{chip(verdict)}{picture}<p>{text}</p></li>")
+        items.append(f"<li>{chip(verdict)}{picture}<div>{pair(text, zh)}</div></li>")
     return f'<ul class="kx-key">{"".join(items)}</ul>'
 
 
@@ -153,7 +186,7 @@ def bar(rows: Sequence[Row]) -> str:
         f'<i class="kx-{verdict}" style="flex:{number}"></i>' for verdict, number in counts.items()
     )
     words = "".join(
-        f'<li class="kx-{verdict}">{mark(verdict)} {number} {verdict}</li>'
+        f'<li class="kx-{verdict}">{mark(verdict)} {number} {both(verdict)}</li>'
         for verdict, number in counts.items()
     )
     return f'<div class="kx-bar" aria-hidden="true">{parts}</div><ul class="kx-counts">{words}</ul>'
@@ -180,10 +213,13 @@ def table(
     if not listed:
         return f'<p class="kx-none">{escape(caption)}: none yet.</p>'
     extra = list(attributes) if attributes is not None else [""] * len(listed)
-    head = "".join(f'<th role="columnheader" scope="col">{escape(name)}</th>' for name, _ in listed[0])
+    head = "".join(f'<th role="columnheader" scope="col">{both(name)}</th>' for name, _ in listed[0])
     body = "".join(
         f'<tr role="row" {more}>'
-        + "".join(f'<td role="cell" data-label="{escape(name)}"><div>{html}</div></td>' for name, html in row)
+        + "".join(
+            f'<td role="cell" data-label="{escape(name)}"><b class="kx-label" aria-hidden="true">{both(name)}</b><div>{html}</div></td>'
+            for name, html in row
+        )
         + "</tr>"
         for row, more in zip(listed, extra, strict=True)
     )
@@ -195,9 +231,8 @@ def table(
     )
 
 
-def _statement(row: Row, tag: str = "div") -> str:
-    zh = chinese(row["statement_zh"], tag)
-    return f'<{tag} class="kx-statement">{escape(row["statement"])}</{tag}>{zh}'
+def _statement(row: Row) -> str:
+    return pair(row["statement"], row["statement_zh"], classes="kx-statement")
 
 
 def _linked(row: Row, place: Place) -> str:
@@ -220,16 +255,16 @@ def _expected(row: Row) -> str:
 
 
 def _measured(row: Row) -> str:
-    old = ' <em class="kx-old">measured with older code</em>' if row["stale"] and row["n"] else ""
+    old = f' <em class="kx-old">{_OLDER}</em>' if row["stale"] and row["n"] else ""
     return f'<span class="kx-number">{escape(measured(row))}</span>{old}'
 
 
 def _frozen(row: Row | None, older_code: bool) -> str:
     if row is None:
         return "not frozen"
-    old = ' <em class="kx-old">measured with older code</em>' if older_code else ""
+    old = f' <em class="kx-old">{_OLDER}</em>' if older_code else ""
     return f'{chip(row["verdict"])}<div class="kx-number">{escape(measured(row))}</div>{old}'
 
 
 def _fact(name: str, html: str) -> str:
-    return f"<dt>{name}</dt><dd>{html}</dd>"
+    return f"<dt>{both(name)}</dt><dd>{html}</dd>"

@@ -36,6 +36,8 @@ _TOOLS = (
     "myst-nb",
     "myst-parser",
     "jupytext",
+    "jieba",
+    "mini-racer",
     "pygments",
     "sphinx-book-theme",
     "pydata-sphinx-theme",
@@ -70,12 +72,13 @@ class PublishReport:
     problems: tuple[str, ...]
 
 
-def publish(edition: Edition, destination: Path | None = None) -> PublishReport:
+def publish(edition: Edition, destination: Path | None = None, *, pdf: bool = False) -> PublishReport:
     """Render an edition of the book as a site.
 
     Args:
         edition: the chapters with their stored runs and pooled claims.
         destination: the folder of the site; `_build/html` of the book if None.
+        pdf: whether the site offers the book as one PDF, too (wants a Chromium).
 
     Returns:
         What was done and what is wrong with the content.
@@ -86,7 +89,7 @@ def publish(edition: Edition, destination: Path | None = None) -> PublishReport:
     began = time.perf_counter()
     target = destination or edition.root / "_build" / "html"
     target.parent.mkdir(parents=True, exist_ok=True)
-    data = site_data(edition)
+    data = {**site_data(edition), "pdf": pdf}
     digest = _digest(edition, data)
     with FileLock(target.with_name(f"{target.name}.lock")):
         _finish_swap(target)
@@ -105,6 +108,8 @@ def publish(edition: Edition, destination: Path | None = None) -> PublishReport:
 
 
 def _render(edition: Edition, data: dict[str, Any], side: Path) -> tuple[Path, tuple[str, ...]]:
+    from kexue.press.bind import write_archive, write_pdf
+    from kexue.press.notebooks import place_downloads
     from kexue.press.stage import stage
 
     source = side / "site-src"
@@ -131,6 +136,10 @@ def _render(edition: Edition, data: dict[str, Any], side: Path) -> tuple[Path, t
     for by_product in (".buildinfo", "reports"):
         shutil.rmtree(html / by_product, ignore_errors=True)
         (html / by_product).unlink(missing_ok=True)
+    place_downloads(edition, html)
+    if data["pdf"]:
+        write_pdf(html, source / "_toc.yml")
+    write_archive(html)
     return html, problems
 
 
@@ -154,7 +163,8 @@ def _digest(edition: Edition, data: dict[str, Any]) -> str:
         digest.update(str(chapter.chapter.key_figure).encode())
     own = [path for path in (edition.root / "book").rglob("*") if path.is_file()]
     press = Path(__file__).parent
-    code = [*press.glob("*.py"), *press.with_name("claims").glob("*.py")]
+    of_press = [path for path in press.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    code = [*of_press, *press.with_name("claims").glob("*.py")]
     for path in sorted([*own, *code, edition.root / "_config.yml", edition.root / "_toc.yml"]):
         base = press.parent if path.is_relative_to(press.parent) else edition.root
         digest.update(f"\n{path.relative_to(base)}\n".encode() + path.read_bytes())

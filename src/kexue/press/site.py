@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +11,22 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 
+def _read(path: Path) -> dict[str, Any]:
+    """The staged data, read once for all the directives of all the pages."""
+    return _parsed(str(path), path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _parsed(path: str, _written: int) -> dict[str, Any]:
+    return dict(json.loads(Path(path).read_text(encoding="utf-8")))
+
+
 class Site:
     """The staged data, and the addresses of what it speaks of as seen from one page."""
 
     def __init__(self, app: Sphinx, docname: str) -> None:
         self._app, self._docname = app, docname
-        self.data: dict[str, Any] = json.loads(
-            (Path(app.srcdir) / "_kexue" / "site.json").read_text(encoding="utf-8")
-        )
+        self.data = _read(Path(app.srcdir) / "_kexue" / "site.json")
         self.chapters: list[dict[str, Any]] = self.data["chapters"]
         self.chapter = next((c for c in self.chapters if c["docname"] == docname), None)
 
@@ -39,6 +48,4 @@ class Site:
         """The address of a line of the library in the repository, or "" if the book names no repository."""
         options = self._app.config.html_theme_options
         url = str(options.get("repository_url") or "").rstrip("/")
-        return (
-            f"{url}/blob/{commit or options.get('repository_branch') or 'main'}/{path}#L{line}" if url else ""
-        )
+        return f"{url}/blob/{commit or 'main'}/{path}#L{line}" if url else ""

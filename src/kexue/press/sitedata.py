@@ -6,12 +6,17 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from kexue.data import registry
 from kexue.press.excerpt import excerpt
+from kexue.press.reference import library as reference
 
 if TYPE_CHECKING:
     from kexue.press.edition import ChapterEdition, Edition
 
 _LIBRARY = re.compile(r"^[`:]{3,}\{library\}\s+(\S+)", re.MULTILINE)
+_ABSTRACT = re.compile(
+    r"^(?P<fence>[`:]{3,})\{article-box\}\n(?P<text>.*?)^(?P=fence)", re.MULTILINE | re.DOTALL
+)
 _REASONS = 3
 _NAMED_CLAIM = re.compile(r"\{(?:verdict|measured)\}`([^`]+)`")
 
@@ -25,6 +30,8 @@ def site_data(edition: Edition) -> dict[str, Any]:
     return {
         "chapters": [_chapter(chapter) for chapter in edition.chapters],
         "library": {name: asdict(found) for name, found in library.items()},
+        "reference": reference(edition.root, [chapter.chapter for chapter in edition.chapters]),
+        "data": _data_sets(edition),
     }
 
 
@@ -47,6 +54,16 @@ def mistakes(edition: Edition, data: dict[str, Any]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _data_sets(edition: Edition) -> dict[str, dict[str, str]]:
+    """The registered data sets that any chapter reads."""
+    read = {name for chapter in edition.chapters for name in chapter.chapter.data}
+    return {
+        name: {"title": found.title, "source": found.source, "licence": found.licence, "digest": found.digest}
+        for name, found in sorted(registry().items())
+        if name in read
+    }
+
+
 def _reasons(edition: ChapterEdition) -> list[str]:
     """The first reasons for a chapter's state, and where to see the others."""
     reasons = [reason for reason in edition.reasons if reason != edition.state]
@@ -61,6 +78,12 @@ def _texts(chapter: ChapterEdition) -> list[str]:
     return [chapter.chapter.source, *("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")]
 
 
+def _abstract(source: str) -> str:
+    """The chapter's 摘要, without its mark-up."""
+    found = _ABSTRACT.search(source)
+    return re.sub(r"\{[\w:]+\}|[`$*]", "", " ".join(found["text"].split())) if found else ""
+
+
 def _chapter(edition: ChapterEdition) -> dict[str, Any]:
     chapter = edition.chapter
     return {
@@ -72,6 +95,7 @@ def _chapter(edition: ChapterEdition) -> dict[str, Any]:
         "article": {name: str(value) for name, value in chapter.article.items()},
         "papers": [{name: str(value) for name, value in paper.items()} for paper in chapter.papers],
         "summary": chapter.summary,
+        "summary_zh": _abstract(chapter.source),
         "profiles": list(chapter.profiles),
         "data": list(chapter.data),
         "profile": edition.profile,

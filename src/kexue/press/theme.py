@@ -1,0 +1,112 @@
+"""The book's look as Sphinx meets it: titles in two languages, what each page loads, the buttons at its top."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.search import languages
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+from kexue.press import formulas, lean
+from kexue.press.site import Site
+
+if TYPE_CHECKING:
+    from sphinx.config import Config
+
+_HERE = Path(__file__).parent
+_ENGLISH, _CHINESE = ["kx-en"], ["kx-zh", "kx-pair", "language-zh-CN"]
+
+
+class InOneLanguage(SphinxDirective):
+    """Paragraphs in one language, `en` or `zh`, with their translation beside them: the switch hides one."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        block = nodes.container(classes=_CHINESE if self.name == "zh" else _ENGLISH)
+        self.state.nested_parse(self.content, self.content_offset, block)
+        return [block]
+
+
+class WordsInOneLanguage(SphinxRole):
+    """Words in one language, `en` or `zh`, with their translation beside them."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        classes = _CHINESE if self.name == "zh" else _ENGLISH
+        return [nodes.inline("", self.text, classes=classes)], []
+
+
+def _configure(app: Sphinx, config: Config) -> None:
+    config.templates_path = [*config.templates_path, str(_HERE / "templates")]
+    config.html_static_path = [*config.html_static_path, str(_HERE / "assets")]
+    config.html_search_language = "kexue"
+    options = config.html_theme_options
+    if not options.get("repository_url"):
+        options.pop("launch_buttons", None)  # nothing is published that they could open
+
+
+def _name_in_both_languages(app: Sphinx, doctree: nodes.document) -> None:
+    """Give a chapter's title its Chinese; menus, neighbours and the search take theirs from it."""
+    chapter = Site(app, app.env.docname).chapter
+    title = next(iter(doctree.findall(nodes.title)), None)
+    if chapter is None or title is None or not chapter["title_zh"]:
+        return
+    english = nodes.inline("", "", *[child.deepcopy() for child in title.children], classes=_ENGLISH)
+    chinese = nodes.inline("", chapter["title_zh"], classes=_CHINESE)
+    title.children = []
+    title += [english, nodes.Text(" "), chinese]
+
+
+def _load_only_what_the_page_needs(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Keep the style of formulas off pages without one."""
+    formula = doctree is not None and any(
+        doctree.findall(lambda node: isinstance(node, nodes.math | nodes.math_block))
+    )
+    if not formula:
+        context["css_files"] = [
+            css for css in context.get("css_files", ()) if "katex" not in str(getattr(css, "filename", css))
+        ]
+
+
+def _offer_downloads(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """The chapter as notebook and as text, in the bar at the top of its page."""
+    chapter = Site(app, page).chapter
+    if chapter is None:
+        return
+    name = page.rsplit("/", 1)[-1]
+    links = [(f"{name}.ipynb", ".ipynb", "The executed notebook"), (f"{name}.md", ".md", "The text")]
+    buttons = [
+        {"type": "link", "url": url, "text": text, "tooltip": tip, "icon": "fas fa-file"}
+        for url, text, tip in links
+        if text == ".md" or chapter["runs"]
+    ]
+    group = {
+        "type": "group",
+        "tooltip": "Download",
+        "icon": "fas fa-download",
+        "buttons": buttons,
+        "label": "kx",
+    }
+    context["header_buttons"] = [group, *context.get("header_buttons", ())]
+
+
+def setup(app: Sphinx) -> None:
+    """Register it all."""
+    languages["kexue"] = "kexue.press.search.EnglishAndChinese"
+    formulas.setup(app)
+    lean.setup(app)
+    app.add_css_file("katex/katex.min.css")
+    for name in ("en", "zh"):
+        app.add_directive(name, InOneLanguage)
+        app.add_role(name, WordsInOneLanguage())
+    app.connect("config-inited", _configure)
+    app.connect("doctree-read", _name_in_both_languages, priority=400)  # before Sphinx collects titles
+    app.connect("html-page-context", _load_only_what_the_page_needs, priority=900)
+    app.connect("html-page-context", _offer_downloads, priority=900)

@@ -1,0 +1,48 @@
+"""Euclidean distances in full precision, also between points that nearly coincide."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+CANCELLATION = (
+    1e-5  # below this share of the squared scale the product formula loses more than 1e-10 relative
+)
+FEW_COORDINATES = 16  # up to here differences are as fast as a matrix product
+
+
+def distances(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
+    """‖x_i − y_j‖ for all pairs, with a relative error below 1e-10 in float64 and 5e-5 in float32.
+
+    The matrix product ‖x‖² + ‖y‖² − 2⟨x, y⟩ is fast and cancels where points nearly coincide. With machine precision η,
+    entries below η^⅓ of the squared scale are computed again from differences; the others lose at most η^⅔.
+    (`torch.cdist` leaves small ones wrong by √η of the scale.)
+
+    Args:
+        x: shape (n, d).
+        y: shape (m, d), of the same dtype and device.
+
+    Returns:
+        Distances, shape (n, m), dtype and device of the points.
+    """
+    if x.shape[1] <= FEW_COORDINATES:
+        return _differences(x, y)
+    centre = (x.mean(0) + y.mean(0)) / 2
+    a, b = x - centre, y - centre
+    norm_a, norm_b = (a * a).sum(1), (b * b).sum(1)
+    squared = torch.addmm(norm_b[None, :], a, b.T, alpha=-2).add_(norm_a[:, None])
+    limit = torch.finfo(x.dtype).eps ** (1 / 3) * (norm_a.max() + norm_b.max())
+    close = squared < limit
+    squared.clamp_(min=0).sqrt_()
+    count = int(close.sum())
+    if count * 20 > close.numel():
+        return _differences(x, y)
+    if count:
+        rows, columns = close.nonzero(as_tuple=True)
+        squared[rows, columns] = torch.linalg.vector_norm(x[rows] - y[columns], dim=1)
+    return squared
+
+
+def _differences(x: Tensor, y: Tensor) -> Tensor:
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")

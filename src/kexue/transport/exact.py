@@ -1,0 +1,202 @@
+"""Exact Wasserstein distance of finite point sets: one function, the right solver behind it.
+
+Which solver wins depends on geometry, not only on size (measured in `benchmarks/transport.py`): on a line sorting is
+enough; sets of equal size with equal masses are an assignment problem, where Jonker–Volgenant is fastest except on
+large planar clouds; those, and all other masses, go to the network simplex. Arithmetic is float64 throughout.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
+
+from kexue.transport import _assignment, _checks
+from kexue.transport._line import line_potential, monotone_coupling
+from kexue.transport.cost import distances
+
+Solver = Literal["sorting", "Jonker–Volgenant", "network simplex"]
+
+
+class Coupling(NamedTuple):
+    """A sparse coupling: mass[k] goes from x[rows[k]] to y[columns[k]].
+
+    For uniform masses and equal sizes, rows = 0…n−1 and columns is the optimal assignment.
+    """
+
+    rows: Int64[Tensor, " k"]
+    columns: Int64[Tensor, " k"]
+    mass: Float64[Tensor, " k"]
+
+    def dense(self, n: int, m: int) -> Float64[Tensor, "n m"]:
+        """The coupling as a matrix of shape (n, m)."""
+        matrix = self.mass.new_zeros(n, m)
+        return matrix.index_put_((self.rows, self.columns), self.mass, accumulate=True)
+
+
+class Potentials(NamedTuple):
+    """Dual potentials: x[i] + y[j] ≤ c(x_i, y_j) for all pairs, with equality wherever the coupling has mass."""
+
+    x: Float64[Tensor, " n"]
+    y: Float64[Tensor, " m"]
+
+
+class Transport(NamedTuple):
+    """A solved transport problem: its value, and what was asked for besides."""
+
+    value: float
+    coupling: Coupling | None
+    potentials: Potentials | None
+    solver: Solver
+
+
+def wasserstein(
+    x: Float[Tensor, "n d"],
+    y: Float[Tensor, "m d"],
+    *,
+    weights_x: Float[Tensor, " n"] | None = None,
+    weights_y: Float[Tensor, " m"] | None = None,
+    metric: Literal["euclidean"] | Float[Tensor, "n m"] = "euclidean",
+    coupling: bool = False,
+    potentials: bool = False,
+) -> Transport:
+    """Exact W1 between two finite sets: min over couplings π of Σ π_ij c(x_i, y_j), c Euclidean by default.
+
+    Args:
+        x: points, shape (n, d), any floating dtype and device.
+        y: points, shape (m, d), same dtype and device.
+        weights_x: masses of x, shape (n,), sum 1 within 1e-5 (then normalised); default 1/n each.
+        weights_y: masses of y, shape (m,); default 1/m each.
+        metric: "euclidean", or a finite cost matrix of shape (n, m) that stands in its place.
+        coupling: also return an optimal coupling.
+        potentials: also return optimal dual potentials, feasible and tight up to rounding.
+
+    Returns:
+        The value as a float, and the rest on the device of x, masses and potentials in float64. No gradient passes:
+        `oracle.exact_loss` has one.
+
+    Raises:
+        TypeError: for tensors that are not floating point.
+        ValueError: for empty sets, NaN or infinity, shapes, dtypes or devices that do not fit, bad weights.
+
+    Source: Kantorovich's linear programme; Stanczuk et al., arXiv 2103.01678, use it on mini-batches.
+    """
+    _checks.pair(x, y)
+    n, m = len(x), len(y)
+    a = None if weights_x is None else _checks.weights("weights_x", weights_x, n)
+    b = None if weights_y is None else _checks.weights("weights_y", weights_y, m)
+    if isinstance(metric, str):
+        if metric != "euclidean":
+            raise ValueError(f'metric must be "euclidean" or a cost matrix, got {metric!r}')
+        x64, y64 = x.detach().double(), y.detach().double()
+        if x.shape[1] == 1:
+            return _on_a_line(x64[:, 0], y64[:, 0], a, b, coupling, potentials)
+        return _solve(distances(x64, y64), a, b, x.shape[1], coupling, potentials)
+    if metric.shape != (n, m):
+        raise ValueError(f"metric must have shape ({n}, {m}), a cost a pair; got {tuple(metric.shape)}")
+    _checks.points("metric", metric)
+    return _solve(metric.detach().double(), a, b, None, coupling, potentials)
+
+
+def wasserstein_batch(
+    x: Float[Tensor, "batch n d"] | Sequence[Tensor],
+    y: Float[Tensor, "batch m d"] | Sequence[Tensor],
+    *,
+    threads: int | None = None,
+) -> Float64[Tensor, " batch"]:
+    """Exact W1 of many pairs of sets with equal masses, on several threads (the solvers release Python's lock).
+
+    Args:
+        x: shape (batch, n, d), or a sequence of point sets of any sizes.
+        y: shape (batch, m, d), or as many point sets.
+        threads: number of threads; default one a processor, at most one a pair.
+
+    Returns:
+        W1(x[k], y[k]), shape (batch,), float64, on the CPU.
+
+    Raises:
+        TypeError, ValueError: as `wasserstein`; also when x and y differ in length.
+    """
+    if len(x) != len(y):
+        raise ValueError(f"x and y must hold as many point sets, got {len(x)} and {len(y)}")
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(len(x), available) if threads is None else _checks.whole("threads", threads, 1)
+    pairs = zip(x, y, strict=True)
+    if workers <= 1:
+        return torch.tensor([wasserstein(a, b).value for a, b in pairs], dtype=torch.float64)
+    with ThreadPoolExecutor(workers) as pool:
+        values = list(pool.map(lambda pair: wasserstein(*pair).value, pairs))
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def _on_a_line(
+    x: Tensor, y: Tensor, a: Tensor | None, b: Tensor | None, coupling: bool, potentials: bool
+) -> Transport:
+    uniform = a is None and b is None and len(x) == len(y)
+    if uniform and not coupling and not potentials:
+        return Transport(float((x.sort().values - y.sort().values).abs().mean()), None, None, "sorting")
+    a, b = _masses(a, x), _masses(b, y)
+    plan = Coupling(*monotone_coupling(x, y, a, b))
+    if uniform:  # equal masses: one to one, without the dust that sums of 1/n leave
+        order = torch.argsort(x)
+        columns = torch.empty_like(order)
+        columns[order] = torch.argsort(y)
+        plan = Coupling(torch.arange(len(x), device=x.device), columns, a)
+    value = float((plan.mass * (x[plan.rows] - y[plan.columns]).abs()).sum())
+    dual = Potentials(*line_potential(x, y, a, b)) if potentials else None
+    return Transport(value, plan if coupling else None, dual, "sorting")
+
+
+def _masses(given: Tensor | None, points: Tensor) -> Tensor:
+    return points.new_full((len(points),), 1 / len(points)) if given is None else given
+
+
+def _solve(
+    cost: Tensor, a: Tensor | None, b: Tensor | None, d: int | None, coupling: bool, potentials: bool
+) -> Transport:
+    n, m = cost.shape
+    solver: Solver
+    table = cost.cpu().numpy()
+    if not table.flags.c_contiguous:
+        table = np.ascontiguousarray(table)
+    planar = d is not None and d <= _assignment.NETWORK_COORDINATES and n >= _assignment.NETWORK_FROM
+    if a is None and b is None and n == m and not planar:
+        columns = _assignment.assign(table)
+        paid = table[np.arange(n), columns]
+        u = _assignment.prices(table, columns) if potentials else None
+        rows, mass = np.arange(n), np.full(n, 1 / n)
+        solver = "Jonker–Volgenant"
+    else:
+        # points without mass are left out: the simplex gives them potentials that mean nothing
+        mass_x, mass_y = (
+            _masses(w, cost[:, 0] if k == 0 else cost[0]).cpu().numpy() for k, w in enumerate((a, b))
+        )
+        some_x, some_y = np.flatnonzero(mass_x), np.flatnonzero(mass_y)
+        whole = len(some_x) == n and len(some_y) == m
+        inner = table if whole else np.ascontiguousarray(table[np.ix_(some_x, some_y)])
+        plan, u_inner = _assignment.network(inner, mass_x[some_x], mass_y[some_y])
+        rows, columns = np.nonzero(plan)
+        mass = plan[rows, columns]
+        rows, columns = some_x[rows], some_y[columns]
+        paid = table[rows, columns]
+        solver = "network simplex"
+        u = None
+        if potentials:
+            v_inner = (inner - u_inner[:, None]).min(axis=0)
+            u = (table[:, some_y] - v_inner).min(axis=1)
+    value = float(paid @ mass)
+    device = cost.device
+    sparse = None
+    if coupling:
+        sparse = Coupling(*(torch.from_numpy(part).to(device) for part in (rows, columns, mass)))
+    dual = None
+    if u is not None:
+        v = (table - u[:, None]).min(axis=0)
+        dual = Potentials(torch.from_numpy(u).to(device), torch.from_numpy(v).to(device))
+    return Transport(value, sparse, dual, solver)

@@ -1,0 +1,183 @@
+"""The training loops: critics alone between fixed distributions, critics against generators, generators without critic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from kexue.transport.rules import Rules
+from kexue.transport.stack import StackedCritic
+
+BETAS = (0.0, 0.9)
+LEARNING_RATE = 5e-4
+
+
+Draw: TypeAlias = Callable[[int], Tensor]
+"""Draws n points for each of the K models, shape (K or 1, n, d); 1 means all see the same."""
+
+
+def train_critics(
+    critic: nn.Module,
+    rules: Rules,
+    draw_real: Draw,
+    draw_fake: Draw,
+    *,
+    steps: int,
+    generator: torch.Generator,
+    batch: int = 64,
+    learning_rate: float = LEARNING_RATE,
+) -> None:
+    """Train K critics, in place, between distributions that stay as they are.
+
+    Args:
+        critic: maps (K, n, d) to (K, n).
+        rules: one a critic.
+        draw_real: real points.
+        draw_fake: fake points.
+        steps: ≥ 0.
+        generator: draws the places of the penalties.
+        batch: points a step from each side.
+        learning_rate: of Adam, β = (0, 0.9).
+
+    Raises:
+        ValueError: for steps < 0 or a batch below 1.
+    """
+    _sizes(steps, batch)
+    optimiser = _adam(critic, learning_rate)
+    for _ in range(steps):
+        _critic_step(
+            critic,
+            rules,
+            optimiser,
+            _each(draw_real(batch), rules),
+            _each(draw_fake(batch), rules),
+            generator,
+        )
+
+
+def train_gans(
+    producer: nn.Module,
+    critic: nn.Module,
+    rules: Rules,
+    draw_real: Draw,
+    draw_latent: Draw,
+    *,
+    steps: int,
+    generator: torch.Generator,
+    critic_steps: int = 5,
+    batch: int = 64,
+    learning_rate: float = LEARNING_RATE,
+    watch: Callable[[int], None] | None = None,
+    every: int = 100,
+) -> None:
+    """Train K generators against K critics, in place and alternating, as the min-max is always trained.
+
+    All see the same real batches and latents, so that what differs between rows is their rule.
+
+    Args:
+        producer: the generators, (K, n, latent) → (K, n, d).
+        critic: the critics, (K, n, d) → (K, n).
+        rules: one a critic.
+        draw_real: real points.
+        draw_latent: latent points.
+        steps: generator steps, ≥ 0.
+        generator: draws the places of the penalties.
+        critic_steps: critic steps a generator step, ≥ 1.
+        batch: points a step from each side.
+        learning_rate: of both Adams, β = (0, 0.9).
+        watch: called with the number of steps done, before the first, every `every` steps and after the last.
+        every: see `watch`.
+
+    Raises:
+        ValueError: for steps < 0, a batch, `every` or critic_steps below 1.
+    """
+    _sizes(steps, batch, critic_steps=critic_steps, every=every)
+    of_critic, of_producer = _adam(critic, learning_rate), _adam(producer, learning_rate)
+    for step in range(steps):
+        if watch is not None and step % every == 0:
+            watch(step)
+        for _ in range(critic_steps):
+            with torch.no_grad():
+                fake = producer(_each(draw_latent(batch), rules))
+            _critic_step(critic, rules, of_critic, _each(draw_real(batch), rules), fake, generator)
+        critic.requires_grad_(False)
+        fake = producer(_each(draw_latent(batch), rules))
+        loss = rules.generator_loss(critic, _each(draw_real(batch), rules), fake)
+        _step(of_producer, loss)
+        critic.requires_grad_(True)
+    if watch is not None:
+        watch(steps)
+
+
+def train_without_critic(
+    producer: nn.Module,
+    loss: Callable[[Float[Tensor, "k n d"], Float[Tensor, "k n d"]], Float[Tensor, " k"]],
+    draw_real: Draw,
+    draw_latent: Draw,
+    *,
+    steps: int,
+    models: int = 1,
+    batch: int = 64,
+    learning_rate: float = LEARNING_RATE,
+) -> None:
+    """Train K generators, in place, on a loss between a real and a fake batch.
+
+    Args:
+        producer: the generators, (K, n, latent) → (K, n, d).
+        loss: of real and fake batches, a number a model.
+        draw_real: real points.
+        draw_latent: latent points.
+        steps: ≥ 0.
+        models: K.
+        batch: points a step from each side.
+        learning_rate: of Adam, β = (0, 0.9).
+
+    Raises:
+        ValueError: for steps < 0 or a batch below 1.
+    """
+    _sizes(steps, batch)
+    optimiser = _adam(producer, learning_rate)
+    for _ in range(steps):
+        real, latent = draw_real(batch), draw_latent(batch)
+        fake = producer(latent.expand(models, *latent.shape[1:]))
+        _step(optimiser, loss(real.expand(models, *real.shape[1:]), fake))
+
+
+def _critic_step(
+    critic: nn.Module,
+    rules: Rules,
+    optimiser: torch.optim.Optimizer,
+    real: Tensor,
+    fake: Tensor,
+    generator: torch.Generator,
+) -> None:
+    if isinstance(critic, StackedCritic):
+        critic.follow_spectrum()
+    _step(optimiser, rules.critic_loss(critic, real, fake, generator=generator))
+    rules.clip_(critic)
+
+
+def _step(optimiser: torch.optim.Optimizer, loss: Float[Tensor, " k"]) -> None:
+    optimiser.zero_grad(set_to_none=True)
+    loss.sum().backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+
+
+def _each(drawn: Tensor, rules: Rules) -> Tensor:
+    return drawn.expand(len(rules), *drawn.shape[1:])
+
+
+def _adam(network: nn.Module, learning_rate: float) -> torch.optim.Adam:
+    return torch.optim.Adam(network.parameters(), lr=learning_rate, betas=BETAS, fused=True)
+
+
+def _sizes(steps: int, batch: int, **others: int) -> None:
+    if steps < 0:
+        raise ValueError(f"steps must be ≥ 0, got {steps}")
+    for name, value in (("batch", batch), *others.items()):
+        if value < 1:
+            raise ValueError(f"{name} must be ≥ 1, got {value}")
