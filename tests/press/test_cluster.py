@@ -38,9 +38,9 @@ def once_then(path: Path, then: str) -> str:
 
 
 def test_runs_travel_whole_and_leave_nothing_behind(cluster: Cluster, book: TinyBook):
-    for name in "abc":
+    for name in "ab":
         cluster.start_worker(name)
-    cluster.wait_for(3)
+    cluster.wait_for(2)
     book.write("where", body="import os\nprint('in', os.getcwd())", seeds=3)
     book.write("unlucky", body="assert seed != 1, 'unlucky'", seeds=5, offset="2")
     done = book.kexue("run", "--cluster", cluster.address)
@@ -290,22 +290,21 @@ def test_by_default_nothing_listens_but_on_loopback(book: TinyBook, tmp_path: Pa
 
 
 def test_the_longest_run_starts_first(book: TinyBook):
-    for slug, seconds in (("a-short", 0.1), ("b-long", 2.0), ("c-middle", 1.0)):
+    for slug, seconds in (("a-short", 0.1), ("b-long", 1.5)):
         book.write(slug, body=f"import time\ntime.sleep({seconds})")
     assert book.kexue("run").returncode == 0
     again = book.kexue("run", "--force", "--jobs", "1")
     starts = [line.split()[1] for line in again.stderr.splitlines() if line.startswith("start")]
-    assert starts == ["b-long", "c-middle", "a-short"]
+    assert starts == ["b-long", "a-short"]
 
 
 def test_a_grid_of_settings_becomes_one_table(book: TinyBook):
     book.write(
         "one",
         body="settings = {'steps': 2, 'rate': 0.5, 'name': 'x'}",
-        seeds=2,
         offset="settings['steps'] * settings['rate']",
     )
-    done = book.kexue("run", "one", "--set", "steps=4,6", "--set", "rate=0.25,1")
+    done = book.kexue("run", "one", "--set", "steps=4,6", "--set", "rate=0.25")
     assert done.returncode == 0, done.stderr
     rows = book.json("table", "one")
     means = {
@@ -313,10 +312,10 @@ def test_a_grid_of_settings_becomes_one_table(book: TinyBook):
         for row in rows
         if row["id"] == "small"
     }
-    assert means == {(4, 0.25): 1.5, (4, 1): 4.5, (6, 0.25): 2.0, (6, 1): 6.5}
+    assert means == {(4, 0.25): 1.0, (6, 0.25): 1.5}
     assert book.json("list")[0]["state"] == "never run"  # a changed setting is not the chapter
     assert book.json("claims")[0]["verdict"] == "untested"
-    words = book.kexue("run", "one", "--set", "name=cat,dog", "--seeds", "1")
+    words = book.kexue("run", "one", "--set", "name=cat", "--seeds", "0,1")
     assert words.returncode == 0, words.stderr
     unknown = book.kexue("run", "one", "--set", "step=4")
     assert unknown.returncode == 1

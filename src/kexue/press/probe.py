@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-IMPORTED = ("torch", "numpy", "scipy", "pandas", "papermill", "kexue.press.worker")
+IMPORTED = ("torch", "numpy", "scipy", "papermill", "kexue.press.worker")
 
 
 async def probe(dask_worker: Any) -> dict[str, Any]:
@@ -21,7 +21,10 @@ async def probe(dask_worker: Any) -> dict[str, Any]:
     found = identity()
     if getattr(dask_worker, "kexue_found_sound", None) == found:
         return {**found, "broken": None}
-    imports = "".join(f"import {name}\n" for name in IMPORTED)
+    # Without the grammar of web addresses that jsonschema would compile, as in `kexue.press.worker`.
+    imports = "import sys\nsys.modules['rfc3987_syntax'] = None\n" + "".join(
+        f"import {name}\n" for name in IMPORTED
+    )
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
