@@ -249,7 +249,9 @@ def write_levels(
     for first in range(0, len(symbols), 50_000):  # a table of all images at once would fill the memory
         part = slice(first, first + 50_000)
         coder.encode_reverse(
-            symbols[part], Categorical(perfect=False), np.ascontiguousarray(rows[part].numpy().astype(np.float32))
+            symbols[part],
+            Categorical(perfect=False),
+            np.ascontiguousarray(rows[part].numpy().astype(np.float32)),
         )
     path.write_bytes(coder.get_compressed().astype("<u4").tobytes())
     return 8 * path.stat().st_size
