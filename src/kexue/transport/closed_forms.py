@@ -45,7 +45,7 @@ def gaussians_on_a_line(shift: float, scale_x: float, scale_y: float) -> float:
     """
     gap = abs(_checks.real("shift", shift))
     spread = abs(_checks.real("scale_x", scale_x, at_least=0) - _checks.real("scale_y", scale_y, at_least=0))
-    if spread == 0:
+    if spread == 0 or gap > 40 * spread:  # the other terms are below 1e-300, and the square would overflow
         return gap
     ratio = gap / spread
     return spread * math.sqrt(2 / math.pi) * math.exp(-(ratio**2) / 2) + gap * (1 - 2 * float(ndtr(-ratio)))

@@ -28,18 +28,17 @@ def distances(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor,
     """
     if x.shape[1] <= FEW_COORDINATES:
         return _differences(x, y)
-    centre = (x.mean(0) + y.mean(0)) / 2
+    centre = x.mean(0)
     a, b = x - centre, y - centre
-    norm_a, norm_b = (a * a).sum(1), (b * b).sum(1)
+    norm_a, norm_b = torch.linalg.vecdot(a, a), torch.linalg.vecdot(b, b)
     squared = torch.addmm(norm_b[None, :], a, b.T, alpha=-2).add_(norm_a[:, None])
     limit = torch.finfo(x.dtype).eps ** (1 / 3) * (norm_a.max() + norm_b.max())
-    close = squared < limit
-    squared.clamp_(min=0).sqrt_()
-    count = int(close.sum())
-    if count * 20 > close.numel():
+    close = (squared < limit).nonzero()
+    if 20 * len(close) > squared.numel():
         return _differences(x, y)
-    if count:
-        rows, columns = close.nonzero(as_tuple=True)
+    squared.clamp_(min=0).sqrt_()
+    if len(close):
+        rows, columns = close.T
         squared[rows, columns] = torch.linalg.vector_norm(x[rows] - y[columns], dim=1)
     return squared
 
