@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import wasserstein_distance
 
-from kexue.transport import _assignment, closed_forms
+from kexue.transport import _assignment, closed_forms, exact
 from kexue.transport.cost import distances
 from kexue.transport.exact import wasserstein, wasserstein_batch
 
@@ -172,11 +172,18 @@ def test_dtypes_and_devices_follow():
         assert there.value == pytest.approx(solved.value, abs=1e-10)
 
 
-def test_a_batch_is_its_pairs():
+def test_a_batch_is_its_pairs(monkeypatch):
     x, y = cloud(0, 7 * 12, 4).view(7, 12, 4), cloud(1, 7 * 9, 4).view(7, 9, 4)
     alone = torch.tensor([wasserstein(a, b).value for a, b in zip(x, y, strict=True)], dtype=torch.float64)
     for threads in (None, 1, 3):
         assert wasserstein_batch(x, y, threads=threads) == pytest.approx(alone.numpy(), abs=1e-12)
+    for n, d in ((9, 1), (9, 2), (9, 40)):
+        x, y = cloud(0, 7 * n, d).view(7, n, d), cloud(1, 7 * n, d).view(7, n, d)
+        x[2, 3:5] = y[2, 4]
+        alone = [wasserstein(a, b).value for a, b in zip(x, y, strict=True)]
+        for entries in (exact.BATCH_ENTRIES, 100):
+            monkeypatch.setattr(exact, "BATCH_ENTRIES", entries)
+            assert wasserstein_batch(x, y, threads=2) == pytest.approx(alone, abs=1e-12)
     ragged = wasserstein_batch([cloud(0, 3, 2), cloud(0, 8, 5)], [cloud(1, 4, 2), cloud(1, 8, 5)])
     assert ragged[0] == pytest.approx(wasserstein(cloud(0, 3, 2), cloud(1, 4, 2)).value, abs=1e-12)
     assert wasserstein_batch([], []).shape == (0,)
@@ -246,8 +253,11 @@ def test_refuses():
         wasserstein_batch([x, x], [y])
     with pytest.raises(ValueError, match="threads must be ≥ 1"):
         wasserstein_batch([x], [y], threads=0)
-    with pytest.raises(ValueError, match="x must be finite"):
-        wasserstein_batch([x, hole], [y, y], threads=2)
+    for pairs in (([x, hole], [y, y]), (torch.stack([x, hole]), torch.stack([y, y]))):
+        with pytest.raises(ValueError, match="x must be finite"):
+            wasserstein_batch(*pairs, threads=2)
+    with pytest.raises(ValueError, match=r"y must have shape \(sets"):
+        wasserstein_batch(x[None], y[None, None])
 
 
 def test_masses_within_rounding_of_one_are_taken():

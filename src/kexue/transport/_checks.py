@@ -51,6 +51,20 @@ def pair(x: Tensor, y: Tensor) -> None:
     alike(x, y)
 
 
+def stacks(x: Tensor, y: Tensor) -> None:
+    """Two stacks of as many point sets, checked as one pair.
+
+    Raises:
+        TypeError, ValueError: as `pair`; the rows a message names are counted through the stack.
+    """
+    for name, value in (("x", x), ("y", y)):
+        if value.ndim != 3 or 0 in value.shape:
+            raise ValueError(
+                f"{name} must have shape (sets, points ≥ 1, coordinates ≥ 1), got {tuple(value.shape)}"
+            )
+    pair(x.flatten(0, 1), y.flatten(0, 1))
+
+
 def alike(x: Tensor, y: Tensor) -> None:
     """Raise when x and y differ in their number of coordinates, dtype or device."""
     if x.shape[1:] != y.shape[1:]:

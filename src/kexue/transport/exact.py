@@ -21,6 +21,7 @@ from kexue.transport import _assignment, _checks
 from kexue.transport._line import line_potential, monotone_coupling
 from kexue.transport.cost import distances
 
+BATCH_ENTRIES = 2**22  # costs held at once by a batch: 32 MB
 Solver = Literal["sorting", "Jonker–Volgenant", "network simplex"]
 
 
@@ -127,12 +128,28 @@ def wasserstein_batch(
         raise ValueError(f"x and y must hold as many point sets, got {len(x)} and {len(y)}")
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(len(x), available) if threads is None else _checks.whole("threads", threads, 1)
+    if isinstance(x, Tensor) and isinstance(y, Tensor) and len(x):
+        _checks.stacks(x, y)
+        if x.shape == y.shape and x.shape[2] > 1 and not _planar(x.shape[1], x.shape[2]):
+            return _stacked(x.detach().double(), y.detach().double(), workers)
     pairs = zip(x, y, strict=True)
     if workers <= 1:
         return torch.tensor([wasserstein(a, b).value for a, b in pairs], dtype=torch.float64)
     with ThreadPoolExecutor(workers) as pool:
         values = list(pool.map(lambda pair: wasserstein(*pair).value, pairs))
     return torch.tensor(values, dtype=torch.float64)
+
+
+def _stacked(x: Tensor, y: Tensor, workers: int) -> Tensor:
+    """Sets of one size: a block of cost matrices at a time, then the solver's own threads."""
+    block = max(1, BATCH_ENTRIES // x.shape[1] ** 2)
+    parts = zip(torch.split(x, block), torch.split(y, block), strict=True)
+    totals = [_assignment.assignment_costs(distances(a, b).cpu().numpy(), workers) for a, b in parts]
+    return torch.from_numpy(np.concatenate(totals) / x.shape[1])
+
+
+def _planar(n: int, d: int | None) -> bool:
+    return d is not None and d <= _assignment.NETWORK_COORDINATES and n >= _assignment.NETWORK_FROM
 
 
 def _on_a_line(
@@ -164,8 +181,7 @@ def _solve(
     table = cost.cpu().numpy()
     if not table.flags.c_contiguous:
         table = np.ascontiguousarray(table)
-    planar = d is not None and d <= _assignment.NETWORK_COORDINATES and n >= _assignment.NETWORK_FROM
-    if a is None and b is None and n == m and not planar:
+    if a is None and b is None and n == m and not _planar(n, d):
         columns = _assignment.assign(table)
         rows = np.arange(n)
         value = float(table[rows, columns].sum()) / n
