@@ -5,16 +5,15 @@
 1. The same small GPT-2 through transformers' generate and through this package (tokens compared one by one).
 2. The same LSTM through a plain PyTorch loop (no compaction, no early leave) and through this package.
 3. Termination of a bigram under top-2: the linear solve against simulation to the same standard error.
-4. Peak memory of recurrent decoding at two horizons.
+4. Peak memory of tensors in recurrent decoding at two horizons.
 
-One thread. The weights are random; <eos> is lifted until nine contexts in ten stop within 100 tokens. Trained models leave fewer
-running; compaction is what makes the difference, and the more contexts stop the larger it is.
+One thread. The weights are random. 1 and 2 are run twice: with <eos> lifted until nine contexts in ten stop within 100
+tokens, and with <eos> out of reach, so that no row ends early.
 """
 
 import argparse
 import math
 import time
-import tracemalloc
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ import transformers
 from kexue.decoding.decode import decode
 from kexue.decoding.exact import decoded_chain, survival, termination
 from kexue.decoding.huggingface import from_gpt2
+from kexue.decoding.memory import peak_bytes
 from kexue.decoding.ngram import Markov
 from kexue.decoding.recurrent import Recurrent
 from kexue.decoding.rules import Greedy, TopK
@@ -34,7 +34,32 @@ def timed(work):
     return result, time.perf_counter() - started
 
 
-def beside_generate(contexts, horizon):
+def mostly_stopping(lifted, context):
+    """The first of the lifted models that stops for nine contexts in ten within 100 tokens."""
+    for model in lifted:
+        if float(decode(model, context[:100], Greedy(), 100).stopped.double().mean()) > 0.9:
+            return model
+    raise SystemExit("no lift of <eos> makes nine contexts in ten stop")
+
+
+def side_by_side(label, model, context, horizon, peer_name, peer):
+    """Time both, compare token by token; behind a row's <eos> both hold <eos>."""
+    (mine, quick), (theirs, slow) = (
+        timed(lambda: decode(model, context, Greedy(), horizon, leave_loops=isinstance(model, Recurrent))),
+        timed(peer),
+    )
+    width = min(mine.tokens.shape[1], theirs.shape[1])
+    same = int((mine.tokens[:, :width] == theirs[:, :width]).all(dim=1).sum())
+    tokens = int(mine.lengths.sum())
+    print(
+        f"{label}, greedy, {len(context)} contexts, L = {horizon}: {tokens:,} tokens, "
+        f"r = {1 - float(mine.stopped.double().mean()):.3f}; {peer_name} {tokens / slow:,.0f} tokens/s ({slow:.1f} s), "
+        f"here {tokens / quick:,.0f} ({quick:.1f} s): {slow / quick:.1f} times; same tokens in {same} of {len(context)}",
+        flush=True,
+    )
+
+
+def beside_generate(contexts, horizon, stopping):
     torch.manual_seed(0)
     config = transformers.GPT2Config(
         vocab_size=500,
@@ -48,39 +73,44 @@ def beside_generate(contexts, horizon):
     )
     theirs = transformers.GPT2LMHeadModel(config).eval()
     context = torch.randint(0, 499, (contexts, 10), generator=torch.Generator().manual_seed(1))
-    for factor in (1.5, 2.0, 3.0, 4.0, 6.0, 8.0):
+    direction = 0.3 * torch.randn(32, generator=torch.Generator().manual_seed(2))
+
+    def lifted():
+        for factor in (1.5, 2.0, 3.0, 4.0, 6.0, 8.0):
+            with torch.no_grad():
+                theirs.transformer.wte.weight[499] = factor * direction
+            yield from_gpt2(theirs)
+
+    if stopping:
+        ours = mostly_stopping(lifted(), context)
+    else:
         with torch.no_grad():
-            theirs.transformer.wte.weight[499] = (
-                factor * torch.randn(32, generator=torch.Generator().manual_seed(2)) * 0.3
-            )
+            theirs.transformer.wte.weight[499] = 0.0  # a logit of 0 is never the largest of 500
         ours = from_gpt2(theirs)
-        if bool(decode(ours, context[:100], Greedy(), 100).stopped.double().mean() > 0.9):
-            break
-    mine, quick = timed(lambda: decode(ours, context, Greedy(), horizon))
     ask = {"max_new_tokens": horizon, "do_sample": False, "pad_token_id": 499}
-    with torch.no_grad():
-        peer, slow = timed(
-            lambda: theirs.generate(context, attention_mask=torch.ones_like(context), **ask)[:, 10:]
-        )
-    width = min(mine.tokens.shape[1], peer.shape[1])
-    same = (mine.tokens[:, :width] == peer[:, :width]).all(dim=1)
-    tokens = int(mine.lengths.sum())
-    print(
-        f"GPT-2 shape, greedy, {contexts} contexts, L = {horizon}: {tokens:,} tokens, r = {1 - float(mine.stopped.double().mean()):.3f}; "
-        f"generate {tokens / slow:,.0f} tokens/s ({slow:.1f} s), here {tokens / quick:,.0f} ({quick:.1f} s): {slow / quick:.1f} times; "
-        f"same tokens in {int(same.sum())} of {contexts}"
-    )
+
+    def generate():
+        with torch.no_grad():
+            return theirs.generate(context, attention_mask=torch.ones_like(context), **ask)[:, 10:]
+
+    side_by_side("GPT-2 shape", ours, context, horizon, "generate", generate)
 
 
-def beside_plain_loop(contexts, horizon):
+def beside_plain_loop(contexts, horizon, stopping):
     torch.manual_seed(0)
     model = Recurrent(2_000, 1_999, 128, cell="lstm").eval()
     model.embedding.weight.data *= 4
     context = torch.randint(0, 1_999, (contexts, 10), generator=torch.Generator().manual_seed(1))
-    for lift in np.arange(0.0, 4.0, 0.1):
-        model.bias.data[-1] = float(lift)
-        if bool(decode(model, context[:100], Greedy(), 100).stopped.double().mean() > 0.9):
-            break
+
+    def lifted():
+        for lift in np.arange(0.0, 4.0, 0.1):
+            model.bias.data[-1] = float(lift)
+            yield model
+
+    if stopping:
+        mostly_stopping(lifted(), context)
+    else:
+        model.bias.data[-1] = -50.0
 
     @torch.no_grad()
     def plain():
@@ -99,49 +129,36 @@ def beside_plain_loop(contexts, horizon):
             top = hidden[:, -1]
         return torch.stack(out, dim=1)
 
-    mine, quick = timed(lambda: decode(model, context, Greedy(), horizon))
-    peer, slow = timed(plain)
-    tokens = int(mine.lengths.sum())
-    same = (mine.tokens == peer[:, : mine.tokens.shape[1]]).all(dim=1)
-    print(
-        f"LSTM 2 x 128, greedy, {contexts} contexts, L = {horizon}: {tokens:,} tokens, r = {1 - float(mine.stopped.double().mean()):.3f}; "
-        f"plain loop {tokens / slow:,.0f} tokens/s ({slow:.1f} s), here {tokens / quick:,.0f} ({quick:.1f} s): {slow / quick:.1f} times; "
-        f"same tokens in {int(same.sum())} of {contexts}"
-    )
+    side_by_side("LSTM 2 x 128", model, context, horizon, "plain loop", plain)
 
 
-def solve_beside_simulation(target=1e-3):
+def solve_beside_simulation(draws=20_000, horizon=500):
     law = torch.from_numpy(np.random.default_rng(0).dirichlet(np.full(300, 0.05), size=300))
-    model = Markov(law, 299)
-    begin = torch.zeros(1, dtype=torch.int64)
-    (chain, stop), solving = timed(lambda: decoded_chain(model, TopK(2), begin))
-    exact, more = timed(lambda: float(termination(chain, stop)[0]))
-    at_horizon = 1 - float(survival(chain, np.eye(300)[0], 500)[-1])
-    crowd = torch.zeros(20_000, 1, dtype=torch.int64)
+    model, begin = Markov(law, 299), torch.zeros(1, 1, dtype=torch.int64)
+    (chain, solved), solving = timed(
+        lambda: (found := decoded_chain(model, TopK(2), begin), float(termination(found)[0]))
+    )
+    within = 1 - float(survival(chain, chain.law(begin), horizon)[-1])
+    crowd = begin.expand(draws, 1)
     out, drawing = timed(
-        lambda: decode(model, crowd, TopK(2), 500, generator=torch.Generator().manual_seed(0), tail=1)
+        lambda: decode(model, crowd, TopK(2), horizon, generator=torch.Generator().manual_seed(0), tail=1)
     )
     share = float(out.stopped.double().mean())
-    error = math.sqrt(max(share * (1 - share), 1e-12) / len(crowd))
+    error = math.sqrt(max(share * (1 - share), 1e-12) / draws)
     print(
-        f"bigram of 300 words, top-2: exact {exact:.6f} (within 500 words {at_horizon:.6f}) in {1000 * (solving + more):.1f} ms; simulation {share:.4f} ± {error:.4f} in {drawing:.2f} s, "
-        f"so {drawing * (error / target) ** 2:.2f} s for a standard error of {target}"
+        f"bigram of 300 words, top-2: exact {solved:.6f} (within {horizon} words {within:.6f}) in {1000 * solving:.1f} ms; "
+        f"simulation {share:.4f} ± {error:.4f} in {drawing:.2f} s. At equal standard error the simulation never gets there "
+        f"(the solve has none but rounding); for ± 0.0001 it needs {drawing * (error / 1e-4) ** 2:,.0f} s"
     )
 
 
-def memory(horizons=(1_000, 10_000)):
+def memory(horizons=(200, 2_000)):
     torch.manual_seed(0)
     model = Recurrent(200, 199, 32).eval()
     model.bias.data[-1] = -50.0
     context = torch.zeros(16, 5, dtype=torch.int64)
-    live = []
-    for horizon in horizons:
-        tracemalloc.start()
-        decode(model, context, Greedy(), horizon, tail=64)
-        live.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    tensors = 16 * 64 * 8
-    print(f"peak Python memory at L = {horizons}: {live} bytes; tensors kept: {tensors} bytes at either")
+    held = [peak_bytes(lambda L=L: decode(model, context, Greedy(), L, tail=64)) for L in horizons]
+    print(f"peak bytes in tensors at L = {horizons}: {held}")
 
 
 if __name__ == "__main__":
@@ -150,9 +167,17 @@ if __name__ == "__main__":
     )
     parser.add_argument("--contexts", type=int, default=1_000)
     parser.add_argument("--horizon", type=int, default=1_500)
+    parser.add_argument("--only", choices=("lstm", "solve", "memory", "gpt2"), help="one part")
+    parser.add_argument("--rows", choices=("stopping", "endless"), help="one kind of rows")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    beside_plain_loop(arguments.contexts, arguments.horizon)
-    solve_beside_simulation()
-    memory()
-    beside_generate(arguments.contexts, arguments.horizon)
+    kinds = [kind == "stopping" for kind in ("stopping", "endless") if arguments.rows in (None, kind)]
+    for stopping in kinds:
+        if arguments.only in (None, "lstm"):
+            beside_plain_loop(arguments.contexts, arguments.horizon, stopping)
+        if arguments.only in (None, "gpt2"):
+            beside_generate(arguments.contexts, arguments.horizon, stopping)
+    if arguments.only in (None, "solve"):
+        solve_beside_simulation()
+    if arguments.only in (None, "memory"):
+        memory()

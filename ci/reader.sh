@@ -19,5 +19,5 @@ cp "$root/ci/reader_check.py" "$work/reader_check.py"
 cd "$work/alone"
 # Nothing of this machine's Python comes along: IPython, for one, adds the packages of a VIRTUAL_ENV that it finds.
 alone=(env -i PATH="$work/env/bin:/usr/bin:/bin" HOME="$work" LANG=C.UTF-8)
-"${alone[@]}" jupyter nbconvert --execute --to notebook --output executed.ipynb "$chapter.ipynb"
-"${alone[@]}" python "$work/reader_check.py" executed.ipynb "$work/env"
+"${alone[@]}" jupyter execute --inplace "$chapter.ipynb"
+"${alone[@]}" python "$work/reader_check.py" "$chapter.ipynb" "$work/env"

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import jaxtyping
 import pytest
 from jaxtyping import install_import_hook
 
@@ -32,3 +33,11 @@ def browser() -> Iterator["Browser"]:
         chromium = launch(playwright)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def as_a_user() -> Iterator[None]:
+    """Turn the checking of annotations off, so that a bad argument meets the library's own error."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -2,7 +2,7 @@
 # certificates.sh FOLDER: an authority of our own and one certificate by it, for the scheduler, the workers and the client.
 # Prints the environment that makes every dask and kexue command use them; source what is printed, on every machine.
 #
-#   ci/cluster/certificates.sh ~/kexue-tls > ~/kexue-tls/env && . ~/kexue-tls/env
+#   ci/cluster/certificates.sh ~/kexue-tls > ~/kexue-tls.env && . ~/kexue-tls.env
 #
 # Dask asks of both ends a certificate by this authority, and of none a name: whoever holds key.pem may run code as you.
 # The authority's own key is thrown away: for new certificates, make new ones for all.

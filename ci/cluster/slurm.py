@@ -46,10 +46,13 @@ def cluster_of(said: argparse.Namespace) -> SLURMCluster:
         raise SystemExit(
             "slurm.py: no certificates in Dask's configuration; ci/cluster/certificates.sh makes them (or --plaintext)"
         )
-    options: dict[str, Any] = {"job_extra_directives": said.option, "worker_extra_args": []}
+    options: dict[str, Any] = {
+        "job_extra_directives": said.option,
+        "worker_extra_args": ["--dashboard-address", "127.0.0.1:0"],
+    }
     if said.gpu_memory:
         options["job_extra_directives"] = ["--gres=gpu:1", *said.option]
-        options["worker_extra_args"] = ["--resources", f"'GPU=1 GPU_MEMORY={said.gpu_memory:g}'"]
+        options["worker_extra_args"] += ["--resources", f"'GPU=1 GPU_MEMORY={said.gpu_memory:g}'"]
     return SLURMCluster(
         cores=1,  # Dask's threads: one run at a time
         processes=1,

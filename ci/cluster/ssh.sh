@@ -29,7 +29,8 @@ shift
 
 started=()
 trap 'kill "${started[@]}" 2>/dev/null || true; wait' EXIT
-dask scheduler --host 127.0.0.1 --port "$port" --no-dashboard &
+# --no-dashboard would leave a web server on all interfaces; an address of its own does not.
+dask scheduler --host 127.0.0.1 --port "$port" --dashboard-address 127.0.0.1:0 &
 started+=($!)
 until (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
   kill -0 "${started[0]}" # if the scheduler has ended, so do we
@@ -46,7 +47,7 @@ for host in "${hosts[@]}"; do
     last=$((last + 1))
     forward+=(-L "127.0.0.1:$last:127.0.0.1:$last")
     worker="$python -m distributed.cli.dask_worker tcp://$address --host 127.0.0.1 --worker-port $last --nthreads 1"
-    worker+=" --no-dashboard --death-timeout 60"
+    worker+=" --dashboard-address 127.0.0.1:0 --death-timeout 60"
     if [ "$gpus" -gt 0 ]; then
       worker="CUDA_VISIBLE_DEVICES=$gpu $worker --resources 'GPU=1${KEXUE_GPU_MEMORY:+ GPU_MEMORY=$KEXUE_GPU_MEMORY}'"
     fi

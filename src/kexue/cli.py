@@ -55,15 +55,32 @@ SeedsOption = Annotated[
     str | None,
     typer.Option(metavar="N|A,B,…", help="How many seeds, or which; default: what each chapter says."),
 ]
-DeviceOption = Annotated[Device, typer.Option(help="auto takes a GPU where there is one.")]
+DeviceOption = Annotated[
+    Device, typer.Option(help="auto: a GPU for the profiles of chapters that ask for one.")
+]
 JobsOption = Annotated[
-    int | None, typer.Option(min=1, help="Runs at a time; default: one a core (GPU: one).")
+    int | None, typer.Option(min=1, help="Runs at a time on this machine; default: one a core.")
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Run again what is fresh, too.")]
 StrictOption = Annotated[
     bool,
     typer.Option(
         "--strict", help="Exit code 1 if anything is stale, failed, or judged otherwise than on record."
+    ),
+]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Run on the workers of this Dask scheduler (tcp://HOST:PORT, tls://HOST:PORT).",
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=A,B,…",
+        help="Values of an entry of the chapter's settings to try, every combination of several; see kexue table.",
     ),
 ]
 PdfOption = Annotated[bool, typer.Option("--pdf", help="Print the book into one PDF, too (wants Chromium).")]
@@ -133,6 +150,25 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
     return numbers
 
 
+def _grid(texts: list[str] | None) -> dict[str, list[Any]]:
+    """The values to try by name of a setting; a value is a Python literal, or else a word."""
+    import ast
+
+    grid: dict[str, list[Any]] = {}
+    for text in texts or ():
+        name, equals, values = text.partition("=")
+        if not (equals and name.isidentifier() and values):
+            raise ValueError(f"--set must be NAME=VALUE or NAME=A,B,…; got {text!r}")
+        if name in grid:
+            raise ValueError(f"--set must name each setting once, got {name} twice")
+        try:
+            grid[name] = list(ast.literal_eval(f"[{values}]"))
+        except (ValueError, SyntaxError):
+            grid[name] = values.split(",")
+        json.dumps(grid[name])
+    return grid
+
+
 def _print_json(data: Any) -> None:
     typer.echo(json.dumps(data, ensure_ascii=False, indent=1))
 
@@ -146,14 +182,12 @@ def list_chapters(
 ) -> None:
     """Show the chapters: what each claims, and whether its stored runs are fresh, stale, failed or missing."""
     with _errors():
-        from kexue.press.plan import FAILED, plan, resolve_device, state_of
+        from kexue.press.plan import FAILED, cost_of, plan, state_of
 
         book = _book(chapters)
-        where = resolve_device(device)
         rows = []
         for chapter in book.chapters:
-            units = plan(book.store, [chapter], profile=profile, device=where)
-            last = [unit.last.seconds for unit in units if unit.last is not None]
+            units = plan(book.store, [chapter], profile=profile, device=device)
             rows.append(
                 {
                     "chapter": chapter.slug,
@@ -163,11 +197,19 @@ def list_chapters(
                     "profiles": list(chapter.profiles),
                     "claims": len(chapter.claims),
                     "state": state_of(units),
-                    "seconds": round(sum(last), 3) if last else None,
+                    "runs": f"{sum(unit.run is not None for unit in units)} of {len(units)}",
+                    **cost_of(units),
                 }
             )
         for chapter in book.unreadable:
-            nothing = {"title": chapter.slug, "title_zh": "", "profiles": [], "claims": 0, "seconds": None}
+            nothing: dict[str, Any] = {
+                "title": chapter.slug,
+                "title_zh": "",
+                "profiles": [],
+                "claims": 0,
+                "runs": "",
+                **cost_of([]),
+            }
             rows.append({"chapter": chapter.slug, "part": chapter.part, "state": FAILED, **nothing})
     if as_json:
         _print_json(rows)
@@ -185,60 +227,92 @@ def run(
     seeds: SeedsOption = None,
     device: DeviceOption = Device.auto,
     jobs: JobsOption = None,
+    cluster: ClusterOption = None,
+    settings: SetOption = None,
     force: ForceOption = False,
     strict: StrictOption = False,
 ) -> None:
     """Run what is stale, in parallel; exit code 1 if any chapter failed (the others finish)."""
     with _errors():
-        code = _run(_book(chapters), profile, seeds, device, jobs, force, strict)
+        code = _run(
+            _book(chapters),
+            profile,
+            seeds,
+            device,
+            jobs,
+            force,
+            strict,
+            cluster=cluster,
+            grid=_grid(settings),
+        )
     raise typer.Exit(code)
 
 
 def _run(
-    book: _Book, profile: str, seeds: str | None, device: str, jobs: int | None, force: bool, strict: bool
+    book: _Book,
+    profile: str,
+    seeds: str | None,
+    device: str,
+    jobs: int | None,
+    force: bool,
+    strict: bool,
+    cluster: str | None = None,
+    grid: dict[str, list[Any]] | None = None,
 ) -> int:
     from kexue.press.edition import edition
-    from kexue.press.plan import plan, resolve_device
+    from kexue.press.plan import plan
     from kexue.press.run import Interrupted, Outcome, run_units
-    from kexue.press.tables import Progress, runs_table, show
+    from kexue.press.tables import Progress, grid_table, runs_table, show
 
-    where, which = resolve_device(device), _seeds(seeds)
+    which = _seeds(seeds)
     if book.named:
         for chapter in book.chapters:
             chapter.seeds(profile)  # a chapter asked for by name must have the profile
-    units = plan(book.store, book.chapters, profile=profile, device=where, seeds=which)
+    units = plan(book.store, book.chapters, profile=profile, device=device, seeds=which, grid=grid)
     work = [unit for unit in units if force or unit.run is None]
     outcomes: list[Outcome] = []
     if work:
         book.store.check_writable()
-        limit = jobs or (1 if where == "cuda" else _cores())
         try:
             with Progress(work) as progress:
                 outcomes = run_units(
-                    work, book.store, jobs=min(limit, len(work)), force=force, tell=progress.tell
+                    work,
+                    book.store,
+                    force=force,
+                    tell=progress.tell,
+                    jobs=jobs,
+                    cluster=cluster,
+                    warn=lambda text: typer.secho(f"kexue: {text}", fg=typer.colors.YELLOW, err=True),
                 )
         except Interrupted as interrupted:
             text = "kexue: interrupted; finished runs are kept, no kernel is left"
             typer.secho(text, fg=typer.colors.YELLOW, err=True)
             raise typer.Exit(130) from interrupted
     fresh = [Outcome(u, "fresh", seconds=u.run.seconds) for u in units if u.run is not None and not force]
-    shown = edition(book.root, book.chapters, book.store, profile=profile, device=where, seeds=which)
-    show(runs_table([*fresh, *outcomes], shown))
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    nowhere = [outcome for outcome in outcomes if outcome.status == "not runnable"]
+    turned = []
+    if grid:
+        from kexue.press.grid import points
+
+        show(grid_table(points(book.store, book.chapters, profile, device)))
+    else:
+        shown = edition(book.root, book.chapters, book.store, profile=profile, device=device, seeds=which)
+        show(runs_table([*fresh, *outcomes], shown))
+        turned = [
+            f"{entry.chapter.slug}: {difference}"
+            for entry in shown.chapters
+            for difference in entry.differences
+        ]
     for outcome in failed:
         typer.secho(f"failed: {outcome.unit.name}: {outcome.message}", fg=typer.colors.RED, err=True)
-    turned = [
-        f"{entry.chapter.slug}: {difference}" for entry in shown.chapters for difference in entry.differences
-    ]
+    for outcome in nowhere:
+        text = f"not runnable here: {outcome.unit.name}: {outcome.message}"
+        typer.secho(text, fg=typer.colors.YELLOW, err=True)
     for difference in turned:
         typer.secho(f"verdict differs from the record: {difference}", fg=typer.colors.YELLOW, err=True)
-    return 1 if failed or (strict and turned) else book.code
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    missing = nowhere and (book.named or strict or device == "cuda")  # what was asked for did not happen
+    return 1 if failed or missing or (strict and turned) else book.code
 
 
 @app.command()
@@ -250,10 +324,10 @@ def why(
 ) -> None:
     """Say why chapters are stale: which cell, module, data set, parameter or version changed."""
     with _errors():
-        from kexue.press.plan import plan, resolve_device
+        from kexue.press.plan import plan
 
         book = _book(chapters)
-        units = plan(book.store, book.chapters, profile=profile, device=resolve_device(device))
+        units = plan(book.store, book.chapters, profile=profile, device=device)
         rows: list[dict[str, Any]] = [
             {
                 "chapter": unit.chapter.slug,
@@ -285,15 +359,15 @@ def claims(
     """Show the ledger: every claim, what was measured over the stored runs, and the verdict."""
     with _errors():
         from kexue.press.ledgers import rows
-        from kexue.press.plan import plan, resolve_device
+        from kexue.press.plan import plan
 
         book = _book(chapters)
-        where, which = resolve_device(device), _seeds(seeds)
+        which = _seeds(seeds)
         ledger = [
             row
             for chapter in book.chapters
             for row in rows(
-                chapter, plan(book.store, [chapter], profile=profile, device=where, seeds=which), profile
+                chapter, plan(book.store, [chapter], profile=profile, device=device, seeds=which), profile
             )
         ]
     if as_json:
@@ -302,6 +376,28 @@ def claims(
         from kexue.press.tables import claims_table, show
 
         show(claims_table(ledger))
+    raise typer.Exit(book.code)
+
+
+@app.command()
+def table(
+    chapters: Chapters = None,
+    profile: ProfileOption = Profile.quick,
+    device: DeviceOption = Device.auto,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what runs with changed settings (`kexue run --set`) measured: a row a claim and combination."""
+    with _errors():
+        from kexue.press.grid import points
+
+        book = _book(chapters)
+        found = points(book.store, book.chapters, profile, device)
+    if as_json:
+        _print_json(found)
+    else:
+        from kexue.press.tables import grid_table, show
+
+        show(grid_table(found))
     raise typer.Exit(book.code)
 
 
@@ -355,10 +451,9 @@ def notebooks(
     with _errors():
         from kexue.press.edition import edition
         from kexue.press.notebooks import write_branch
-        from kexue.press.plan import resolve_device
 
         book = _book(None)
-        shown = edition(book.root, book.chapters, book.store, profile=profile, device=resolve_device(device))
+        shown = edition(book.root, book.chapters, book.store, profile=profile, device=device)
         for path in write_branch(shown, folder):
             typer.echo(str(path))
     raise typer.Exit(book.code)
@@ -366,10 +461,11 @@ def notebooks(
 
 def _publish(book: _Book, profile: str, device: str, strict: bool, pdf: bool = False) -> int:
     from kexue.press.edition import edition
-    from kexue.press.plan import resolve_device
     from kexue.press.publish import publish as set_site
 
-    shown = edition(book.root, book.chapters, book.store, profile=profile, device=resolve_device(device))
+    shown = edition(book.root, book.chapters, book.store, profile=profile, device=device)
+    report = set_site(shown)
+    shown = edition(book.root, book.chapters, book.store, profile=profile, device=device)
     report = set_site(shown, pdf=pdf)
     for problem in report.problems:
         typer.secho(f"kexue: {problem}", fg=typer.colors.YELLOW, err=True)
@@ -385,12 +481,13 @@ def build(
     seeds: SeedsOption = None,
     device: DeviceOption = Device.auto,
     jobs: JobsOption = None,
+    cluster: ClusterOption = None,
     force: ForceOption = False,
     strict: StrictOption = False,
 ) -> None:
     """Run what is stale, then publish the site; a failed chapter is shown as such and the exit code is 1."""
     with _errors():
-        ran = _run(_book(chapters), profile, seeds, device, jobs, force, strict)
+        ran = _run(_book(chapters), profile, seeds, device, jobs, force, strict, cluster=cluster)
         published = _publish(_book(None), profile, device, strict)
     raise typer.Exit(ran or published)
 
@@ -404,7 +501,7 @@ def freeze(
 ) -> None:
     """Put a chapter's measured claims on record, with their provenance, in results/ (to be committed)."""
     with _errors():
-        from kexue.press.plan import plan, resolve_device
+        from kexue.press.plan import plan
         from kexue.press.record import freeze as put_on_record
 
         book = _book([chapter])
@@ -412,9 +509,7 @@ def freeze(
             raise typer.Exit(book.code)
         (found,) = book.chapters
         found.seeds(profile)
-        units: list[Unit] = plan(
-            book.store, [found], profile=profile, device=resolve_device(device), seeds=_seeds(seeds)
-        )
+        units: list[Unit] = plan(book.store, [found], profile=profile, device=device, seeds=_seeds(seeds))
         typer.echo(str(put_on_record(found, units, profile)))
 
 

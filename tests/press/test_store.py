@@ -31,8 +31,8 @@ def test_a_committed_run_is_found_by_key_and_by_chapter(tmp_path):
     run = store.get(KEY)
     assert run is not None
     assert run.record == RECORD
-    assert store.latest("one", "quick", 0) == run
-    assert store.latest("one", "quick", 1) is None
+    assert store.latest("one", "quick", 0, {}) == run
+    assert store.latest("one", "quick", 1, {}) is None
     assert not list((tmp_path / "tmp").iterdir())
 
 
@@ -88,4 +88,4 @@ def test_a_manifest_that_is_none_is_damage(tmp_path, content):
     assert run is not None
     (run.folder / "manifest.json").write_text(content)
     assert store.get(KEY) is None
-    assert store.latest("one", "quick", 0) is None
+    assert store.latest("one", "quick", 0, {}) is None

@@ -1,9 +1,7 @@
 """What must survive: real processes are killed, stored runs are damaged, disks are full. No mocks."""
 
-import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,46 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.press.processes import assert_gone, can_mount, hang, note_pid, wait_for_pids
 from tests.press.tiny_book import TinyBook
-
-GONE_WITHIN = 5.0  # seconds within which no kernel may be left
-
-
-def note_pid(path: Path) -> str:
-    """Code that notes the kernel's process id; a second execution adds a second line."""
-    return f"import os\nwith open({str(path)!r}, 'a') as f:\n    print(os.getpid(), file=f)"
-
-
-def hang(path: Path) -> str:
-    """Code that notes the kernel's process id and never ends."""
-    return f"{note_pid(path)}\nimport time\ntime.sleep(600)"
-
-
-def wait_for_pids(path: Path, count: int = 1) -> list[int]:
-    """The noted process ids, once there are `count` of them."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if path.exists():
-            lines = path.read_text().splitlines()
-            if len(lines) >= count:
-                return [int(line) for line in lines]
-        time.sleep(0.05)
-    raise AssertionError(f"{count} kernels did not reach their cell within 60 s")
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs (a zombie does not)."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    return False
-
-
-def assert_gone(pids: list[int]) -> None:
-    """None of the processes is left after `GONE_WITHIN` seconds."""
-    deadline = time.monotonic() + GONE_WITHIN
-    while time.monotonic() < deadline and any(map(alive, pids)):
-        time.sleep(0.05)
-    assert not [pid for pid in pids if alive(pid)]
 
 
 def test_a_killed_kernel_is_named_and_hurts_nobody_else(book: TinyBook, tmp_path: Path):
@@ -209,10 +169,7 @@ def test_two_commands_at_once_make_one_run(book: TinyBook, tmp_path: Path):
 
 def in_namespace(book: TinyBook, mount: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `kexue` where the store is mounted as `mount` says; the mount ends with the process."""
-    if (
-        shutil.which("unshare") is None
-        or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode
-    ):
+    if not can_mount():
         pytest.skip("this system lets nobody mount in a namespace of one's own")
     command = f'{mount} && exec "$@"'
     return subprocess.run(

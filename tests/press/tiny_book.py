@@ -18,7 +18,7 @@ FRONT = (
   title_zh: 小章
   article: {{title: 小文章, date: "2021-12-04", url: "https://kexue.fm/archives/1"}}
   summary: A tiny chapter.
-  profiles: {{smoke: {{seeds: 1}}, quick: {{seeds: {seeds}}}}}
+  profiles: {{smoke: {{seeds: 1}}, quick: {{seeds: {seeds}{needs}}}}}
   limits: {{cell: {cell_limit}, chapter: {chapter_limit}}}
 ---
 
@@ -87,13 +87,15 @@ class TinyBook:
         offset: str = "1",
         device: str = 'device = "auto"',
         title: str | None = None,
+        needs: str = "",
     ) -> Path:
-        """Write (again) a chapter; `body` is the code of its third cell."""
+        """Write (again) a chapter; `body` is the code of its third cell, `needs` such as "gpus: 1" what quick asks for."""
         path = self.root / "book" / "language" / f"{slug}.md"
         path.write_text(
             FRONT.format(
                 title=title or slug.title(),
                 seeds=seeds,
+                needs=f", {needs}" if needs else "",
                 cell_limit=cell_limit,
                 chapter_limit=chapter_limit,
                 body=body,

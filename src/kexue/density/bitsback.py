@@ -13,17 +13,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import constriction
 import numpy as np
 import torch
-from constriction.stream.model import Categorical, QuantizedGaussian
-from constriction.stream.stack import AnsCoder
 from jaxtyping import Float
 from torch import Tensor
 
 from kexue.density.likelihoods import Likelihood
 
+Categorical = constriction.stream.model.Categorical
+QuantizedGaussian = constriction.stream.model.QuantizedGaussian
+AnsCoder = constriction.stream.stack.AnsCoder
 RESOLUTION = 64  # grid points a prior standard deviation: a tenth of the narrowest posteriors is not needed
 REACH = 8  # prior standard deviations on either side
 
@@ -34,11 +36,13 @@ class Coded(NamedTuple):
     Args:
         file: bits of the file.
         loan: bits that were on the stack before the first image and are there again after decoding.
+        used: the part of the loan that was really needed.
         images: number of images.
     """
 
     file: int
     loan: int
+    used: int
     images: int
 
     @property
@@ -47,6 +51,7 @@ class Coded(NamedTuple):
         return self.file - self.loan
 
 
+@runtime_checkable
 class LatentModel(Protocol):
     """A model that draws its groups of latents one after the other; NVAE and every simpler VAE are such models."""
 
@@ -89,7 +94,7 @@ def _evaluating(model: Any) -> Iterator[None]:
         yield
 
 
-def _grid() -> tuple[QuantizedGaussian, QuantizedGaussian]:
+def _grid() -> tuple[Any, Any]:
     """The posteriors' family, and the one prior of all latents."""
     edge = REACH * RESOLUTION
     return QuantizedGaussian(-edge, edge), QuantizedGaussian(-edge, edge, 0.0, float(RESOLUTION))
@@ -99,13 +104,14 @@ def _seen_from(p: Any, q: Any) -> tuple[np.ndarray, np.ndarray]:
     """The posterior's mean and scale in grid points of the prior."""
     mean = RESOLUTION * (q.mean - p.mean) / p.scale
     scale = RESOLUTION * q.scale / p.scale
-    return tuple(t.double().flatten().cpu().numpy() for t in (mean, scale))  # type: ignore[return-value]
+    return tuple(t.double().flatten().cpu().numpy() for t in (mean, scale))
 
 
 def _place(p: Any, symbols: np.ndarray) -> Tensor:
     """The latents at these grid points."""
     points = torch.as_tensor(symbols, device=p.mean.device).to(p.mean.dtype).view_as(p.mean)
-    return p.mean + p.scale * (points / RESOLUTION)
+    placed: Tensor = p.mean + p.scale * (points / RESOLUTION)
+    return placed
 
 
 def _table(model: LatentModel, state: Any) -> np.ndarray:
@@ -147,7 +153,7 @@ def compress(
     coder = AnsCoder(lent)
     least = coder.num_words()
     with _evaluating(model):
-        for x in torch.split(images, batch):  # type: ignore[no-untyped-call]
+        for x in torch.split(images, batch):
             features, state = model.encode(x), model.start(len(x))
             drawn = []
             for group in range(model.count):
@@ -166,7 +172,7 @@ def compress(
         )
     words = coder.get_compressed()
     path.write_bytes(words.astype("<u4").tobytes())
-    return Coded(8 * path.stat().st_size, 32 * loan, len(images))
+    return Coded(8 * path.stat().st_size, 32 * loan, 32 * (loan - least), len(images))
 
 
 def decompress(
@@ -218,3 +224,34 @@ def decompress(
                 q, _ = model.posterior(group, before, features[group])
                 coder.encode_reverse(drawn[group], family, *_seen_from(p, q))
     return torch.cat(parts[::-1]), coder.get_compressed()
+
+
+def write_levels(
+    images: Float[Tensor, "images channels high wide"],
+    table: Float[Tensor, "one_or_images channels high wide levels"],
+    path: Path,
+) -> int:
+    """Write images without latents: every value coded with its row of the table.
+
+    The coder divides each row by its sum. A row that sums to more than one therefore costs more than it claims.
+
+    Args:
+        images: levels in [0, 1].
+        table: mass of every level of every value, for all images or for each.
+        path: the file.
+
+    Returns:
+        Bits of the file.
+    """
+    rows = table.double().cpu().expand(len(images), *table.shape[1:]).reshape(-1, table.shape[-1])
+    symbols = (images * (table.shape[-1] - 1)).round().to(torch.int32).flatten().cpu().numpy()
+    coder = AnsCoder()
+    for first in range(0, len(symbols), 50_000):  # a table of all images at once would fill the memory
+        part = slice(first, first + 50_000)
+        coder.encode_reverse(
+            symbols[part],
+            Categorical(perfect=False),
+            np.ascontiguousarray(rows[part].numpy().astype(np.float32)),
+        )
+    path.write_bytes(coder.get_compressed().astype("<u4").tobytes())
+    return 8 * path.stat().st_size

@@ -7,7 +7,7 @@ likelihood turns the decoder's output, shape (batch, outputs, height, width), in
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -17,6 +17,7 @@ from torch.nn.functional import logsigmoid, softplus
 EDGES = ("exact", "released")
 
 
+@runtime_checkable
 class Likelihood(Protocol):
     """What a model of images needs to know of p(x|z)."""
 

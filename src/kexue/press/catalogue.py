@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import builtins
 import contextlib
 import io
@@ -16,7 +15,7 @@ import yaml
 
 from kexue.claims import PROFILES, Claim, Ledger, ledger
 from kexue.data import registry
-from kexue.press.cells import CodeCell, imported_names, parse, read_code_cells
+from kexue.press.cells import CodeCell, assigned_names, imported_names, parse, read_code_cells
 from kexue.press.root import PressError
 
 PARTS = {
@@ -26,6 +25,7 @@ PARTS = {
     "regularisation": "Regularisation",
     "architecture": "Architecture",
 }
+NEEDS = ("gpus", "gpu_memory_gb", "memory_gb")
 PARAMETERS = ("profile", "seed", "device")
 _CLAIMS_CELL_IMPORTS = {"kexue.claims", "math"}
 _LEFT_OUT = ("exit", "quit", "input", "open", "breakpoint")  # builtins a claims cell has no use for
@@ -95,6 +95,12 @@ class Chapter:
                 raise PressError(
                     f"{self.path}: `kexue.profiles.{profile}.seeds` must be an integer ≥ 1, got {seeds!r}"
                 )
+            for need in NEEDS:
+                amount = settings.get(need, 0)
+                if isinstance(amount, bool) or not isinstance(amount, int | float) or amount < 0:
+                    raise PressError(
+                        f"{self.path}: `kexue.profiles.{profile}.{need}` must be a number ≥ 0, got {amount!r}"
+                    )
         return matter
 
     @property
@@ -147,6 +153,10 @@ class Chapter:
         default = {"cell": 600.0, "chapter": 3600.0}[which]
         limits = {**(self.front_matter.get("limits") or {}), **(self.profiles[profile].get("limits") or {})}
         return float(limits.get(which, default))
+
+    def need(self, what: str, profile: str) -> float:
+        """How much a run needs of "gpus" (below 1: so many fit on one), "gpu_memory_gb" or "memory_gb"; 0: no matter."""
+        return float(self.profiles[profile].get(what, 0))
 
     def seeds(self, profile: str) -> int:
         """How many replicates `profile` takes.
@@ -263,13 +273,7 @@ class Chapter:
         cells = [cell for cell in self.code_cells if "parameters" in cell.tags]
         if len(cells) != 1:
             raise PressError(f"{self.path}: exactly one cell must be tagged `parameters`, found {len(cells)}")
-        declared = {
-            target.id
-            for node in parse(cells[0].source).body
-            if isinstance(node, ast.Assign)
-            for target in node.targets
-            if isinstance(target, ast.Name)
-        }
+        declared = assigned_names(parse(cells[0].source))
         missing = [name for name in PARAMETERS if name not in declared]
         if missing:
             raise PressError(

@@ -32,6 +32,17 @@ def parse(source: str) -> ast.Module:
         return ast.parse(TransformerManager().transform_cell(source))
 
 
+def assigned_names(tree: ast.Module) -> set[str]:
+    """The names that plain assignments at the top of the tree bind."""
+    return {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
 def imported_names(tree: ast.AST) -> Iterator[str]:
     """Every dotted name an import statement anywhere in the tree may load, submodules included."""
     for node in ast.walk(tree):

@@ -36,10 +36,12 @@ class Watch:
 
     Args:
         on_kernel: called with the process id of the kernel once it runs.
+        memory_limit: bytes that the kernel and what it starts may take together; None: as many as there are.
     """
 
-    def __init__(self, on_kernel: Callable[[int], None]) -> None:
+    def __init__(self, on_kernel: Callable[[int], None], memory_limit: int | None = None) -> None:
         self.on_kernel = on_kernel
+        self.memory_limit = memory_limit
         self.on_cell: Callable[[int], None] = lambda index: None
         self._family: set[psutil.Process] = set()
         self.cell = -1
@@ -90,8 +92,10 @@ class Watch:
         deadline = time.monotonic() + limit
 
         def watch() -> None:
-            while not done.wait(0.25):
+            while not done.wait(0.1):
                 self._sample()
+                if self.memory_limit is not None and self.peak_rss > self.memory_limit:
+                    self.kill("memory limit")
                 if time.monotonic() > deadline:
                     self.kill("chapter limit")  # again and again: the kernel may not have been there yet
 

@@ -10,7 +10,7 @@ import ast
 import hashlib
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
 from functools import cache
@@ -141,19 +141,25 @@ def versions() -> dict[str, str]:
     return found
 
 
-def fingerprint(chapter: Chapter, *, profile: str, seed: int, device: str) -> Fingerprint:
+def fingerprint(
+    chapter: Chapter, *, profile: str, seed: int, device: str, settings: Mapping[str, Any] | None = None
+) -> Fingerprint:
     """The fingerprint of one run of a chapter that passes its `check`.
 
     Args:
         chapter: the chapter.
         profile: "smoke", "quick" or "full".
         seed: the seed.
-        device: "cpu" or "cuda", resolved.
+        device: "cpu" or "cuda".
+        settings: entries of the chapter's `settings` that are changed, with their values.
     """
+    parameters: dict[str, Any] = {"profile": profile, "seed": seed}
+    if settings:
+        parameters["settings"] = dict(settings)
     return Fingerprint(
         cells=tuple(_cell_digest(cell.source) for cell in chapter.code_cells),
         modules={module: module_digest(module) for module in closure(chapter.imports())},
-        parameters={"profile": profile, "seed": seed},
+        parameters=parameters,
         data={name: registry()[name].digest for name in chapter.data},
         versions=versions(),
         device=device,

@@ -24,27 +24,45 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from kexue.press.catalogue import Chapter
+from kexue.press.cells import assigned_names, parse
 from kexue.press.engine import ENGINE, Watch
-from kexue.press.evidence import RunFailed, check_executed, cleaned, collect, failed, incomplete, ordinal_of
+from kexue.press.evidence import (
+    INJECTED,
+    RunFailed,
+    check_executed,
+    cleaned,
+    collect,
+    failed,
+    incomplete,
+    ordinal_of,
+)
 from kexue.press.fingerprint import differences, fingerprint, forget
-from kexue.press.host import cpu_name, source_state
+from kexue.press.host import cpu_name
 from kexue.press.plan import Unit
 from kexue.press.root import LIBRARY, PressError, signal_name
 from kexue.press.store import NOTEBOOK, PARTIAL, Run, Store
 from kexue.press.trace import TRACE_CELL, TRACE_TAG
 
+SETTINGS = "settings"  # the mapping in which a chapter keeps what its profile changes
 SCRATCH = "scratch"  # the kernel's working folder: what a chapter leaves behind there is not kept
 
 
-def make(unit: Unit, store: Store, *, threads: int, on_cell: Callable[[int, int], None], watch: Watch) -> Run:
+def make(
+    unit: Unit,
+    store: Store,
+    *,
+    threads: int,
+    origin: dict[str, Any],
+    on_cell: Callable[[int, int], None],
+    watch: Watch,
+) -> Run:
     """Run a unit in a process of its own kernel and store the result.
-
-    The caller holds the store's lock on the unit's key.
 
     Args:
         unit: what to run.
         store: where the result goes.
         threads: threads for torch, BLAS and OpenMP.
+        origin: of which commit the sources are, and whether they differ from it.
         on_cell: called with (i, n) as the i-th of n code cells starts, from 1.
         watch: takes charge of the kernel; `watch.kill` ends the run.
 
@@ -52,11 +70,10 @@ def make(unit: Unit, store: Store, *, threads: int, on_cell: Callable[[int, int]
         RunFailed: the run failed; the failure is stored.
         PressError: the store cannot be written.
     """
-    store.sweep(unit.key)
     workspace = store.workspace(unit.key)
     clock = time.monotonic()
     try:
-        return _made(unit, store, workspace, threads, on_cell, watch)
+        return _made(unit, store, workspace, threads, origin, on_cell, watch)
     except RunFailed as error:
         shutil.rmtree(workspace / SCRATCH, ignore_errors=True)
         error.failure.update(seconds=time.monotonic() - clock, peak_rss_mb=round(watch.peak_rss / 2**20))
@@ -69,7 +86,13 @@ def make(unit: Unit, store: Store, *, threads: int, on_cell: Callable[[int, int]
 
 
 def _made(
-    unit: Unit, store: Store, workspace: Path, threads: int, on_cell: Callable[[int, int], None], watch: Watch
+    unit: Unit,
+    store: Store,
+    workspace: Path,
+    threads: int,
+    origin: dict[str, Any],
+    on_cell: Callable[[int, int], None],
+    watch: Watch,
 ) -> Run:
     started = time.time()
     clock = time.monotonic()
@@ -85,7 +108,7 @@ def _made(
     record = {
         "chapter": unit.chapter.slug,
         "fingerprint": unit.fingerprint.record(),
-        "provenance": _provenance(unit, traces, watch, started, seconds, threads),
+        "provenance": {**_provenance(unit, traces, watch, started, seconds, threads), **origin},
         "claims": claims,
         "measurements": measurements,
     }
@@ -102,17 +125,39 @@ def _notebook(unit: Unit) -> Any:
         unit.chapter.check_parameters()
     except PressError as error:
         raise RunFailed({"kind": "chapter", "message": str(error)}) from error
-    parameters = {**unit.fingerprint.parameters, "device": unit.device}
+    parameters = {"profile": unit.profile, "seed": unit.seed, "device": unit.device}
     notebook = parameterize_notebook(
         load_notebook_node(unit.chapter.notebook),
         parameters,
         kernel_name=NATIVE_KERNEL_NAME,
         language="python",
     )
+    if unit.settings:
+        notebook.cells.insert(_after_settings(unit, notebook.cells), _override(unit.settings))
     notebook.cells = [*notebook.cells, new_code_cell(TRACE_CELL, metadata={"tags": [TRACE_TAG]})]
     for position, cell in enumerate(notebook.cells):
         cell.id = hashlib.sha256(f"{position}\0{cell.source}".encode()).hexdigest()[:12]
     return notebook
+
+
+def _after_settings(unit: Unit, cells: list[Any]) -> int:
+    """The place behind the cell that makes the chapter's `settings`."""
+    for place, cell in enumerate(cells):
+        if cell.cell_type == "code" and SETTINGS in assigned_names(parse(cell.source)):
+            return place + 1
+    message = (
+        f"{unit.chapter.path}: --set changes the mapping `{SETTINGS}`, and no cell of the chapter makes one"
+    )
+    raise RunFailed({"kind": "chapter", "message": message})
+
+
+def _override(settings: dict[str, Any]) -> Any:
+    """A cell that changes entries of `settings`, and refuses names it does not have."""
+    code = f"""for _name, _value in {settings!r}.items():
+    if _name not in {SETTINGS}:
+        raise KeyError(f"--set {{_name}}: settings has {{', '.join({SETTINGS})}}")
+    {SETTINGS}[_name] = _value"""
+    return new_code_cell(code, metadata={"tags": [INJECTED]})
 
 
 def _environment(unit: Unit, scratch: Path, threads: int) -> dict[str, str]:
@@ -170,6 +215,10 @@ def _execute(unit: Unit, notebook: Any, workspace: Path, scratch: Path, threads:
             unit, notebook, watch, "cell limit", f"ran past the limit of {limit:g} s a cell"
         ) from error
     except (DeadKernelError, RuntimeError) as error:
+        if watch.ended_by == "memory limit":
+            peak, limit = watch.peak_rss / 2**20, (watch.memory_limit or 0) / 2**20
+            message = f"ran out of memory: it took {peak:.0f} MB, and a run may take {limit:.0f} MB here"
+            raise failed(unit, notebook, watch, "out of memory", message) from error
         if watch.ended_by == "chapter limit":
             limit = unit.chapter.limit("chapter", unit.profile)
             message = f"was running when the chapter reached its limit of {limit:g} s"
@@ -196,7 +245,9 @@ def _check_unchanged(unit: Unit) -> None:
     """Check that the sources are still those of the fingerprint: the kernel may have loaded either version."""
     forget()
     chapter = Chapter(unit.chapter.root, unit.chapter.path)
-    now = fingerprint(chapter, profile=unit.profile, seed=unit.seed, device=unit.device)
+    now = fingerprint(
+        chapter, profile=unit.profile, seed=unit.seed, device=unit.device, settings=unit.settings
+    )
     if now.key != unit.key:
         changed = "; ".join(differences(chapter, unit.fingerprint, now))
         raise incomplete(f"{unit.name}: sources changed while it ran ({changed}); run again")
@@ -219,7 +270,6 @@ def _provenance(
         "threads": threads,
         "versions": unit.fingerprint.versions,
         "data_read": traces["data"],
-        **source_state(unit.chapter.root),
         "host": {
             "cpu": cpu_name(),
             "cores": psutil.cpu_count(),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import product
 from typing import Any
 
 from kexue.press.catalogue import Chapter
@@ -19,7 +19,8 @@ class Unit:
     """The unit of work (chapter, profile, seed) on a device class, with what the store holds of it.
 
     Args:
-        chapter, profile, seed, device: what to run; the device is resolved.
+        chapter, profile, seed, device: what to run; the device is "cpu" or "cuda".
+        settings: entries of the chapter's `settings` that the command line changes (`--set`).
         fingerprint: what the run would depend on now.
         run: the stored run of this very fingerprint, or None.
         last: that run, or the last one of the same unit whatever its code was.
@@ -31,6 +32,7 @@ class Unit:
     profile: str
     seed: int
     device: str
+    settings: dict[str, Any]
     fingerprint: Fingerprint
     run: Run | None
     last: Run | None
@@ -45,7 +47,8 @@ class Unit:
     @property
     def name(self) -> str:
         """The unit in a word, as progress and errors call it."""
-        return f"{self.chapter.slug} · {self.profile} · seed {self.seed}"
+        changed = "".join(f" · {name} = {value}" for name, value in self.settings.items())
+        return f"{self.chapter.slug} · {self.profile}{changed} · seed {self.seed}"
 
     @property
     def state(self) -> str:
@@ -68,37 +71,43 @@ class Unit:
         return found + differences(self.chapter, self.last.fingerprint, self.fingerprint)
 
 
-def resolve_device(device: str) -> str:
-    """The device class "auto" stands for: "cuda" where torch sees a device, else "cpu".
+def device_class(chapter: Chapter, profile: str, wanted: str) -> str:
+    """The device class of a run: "auto" is "cuda" where the chapter's profile asks for a GPU, else "cpu".
+
+    It does not depend on the machine: what was measured on a GPU elsewhere is found again here.
 
     Raises:
-        ValueError: for anything but auto, cpu, cuda, or cuda where there is none.
+        ValueError: for anything but auto, cpu, cuda.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"device must be auto, cpu or cuda; got {device!r}")
-    if device == "cpu" or (device == "auto" and not Path("/dev/nvidiactl").exists()):
-        return "cpu"  # without a driver there is nothing to ask torch, whose import costs seconds
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if device == "cuda":
-        raise ValueError("device is cuda, but torch sees no CUDA device here; use --device cpu")
-    return "cpu"
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device must be auto, cpu or cuda; got {wanted!r}")
+    if wanted == "auto":
+        return "cuda" if chapter.need("gpus", profile) else "cpu"
+    return wanted
 
 
-def unit(store: Store, chapter: Chapter, *, profile: str, seed: int, device: str) -> Unit:
+def unit(
+    store: Store,
+    chapter: Chapter,
+    *,
+    profile: str,
+    seed: int,
+    device: str,
+    settings: Mapping[str, Any] | None = None,
+) -> Unit:
     """One unit with what the store holds of it."""
-    now = fingerprint(chapter, profile=profile, seed=seed, device=device)
+    changed = dict(settings or {})
+    now = fingerprint(chapter, profile=profile, seed=seed, device=device, settings=changed)
     run = store.get(now.key)
     return Unit(
         chapter=chapter,
         profile=profile,
         seed=seed,
         device=device,
+        settings=changed,
         fingerprint=now,
         run=run,
-        last=run or store.latest(chapter.slug, profile, seed),
+        last=run or store.latest(chapter.slug, profile, seed, changed),
         failure=None if run else store.failure(now.key),
         damaged=run is None and store.damaged(now.key),
     )
@@ -111,12 +120,31 @@ def plan(
     profile: str,
     device: str,
     seeds: tuple[int, ...] | None = None,
+    grid: Mapping[str, Sequence[Any]] | None = None,
 ) -> list[Unit]:
-    """The units of the chapters that have `profile`, with as many seeds as each asks for unless `seeds` names them."""
+    """The units of the chapters that have `profile`, with as many seeds as each asks for unless `seeds` names them.
+
+    Args:
+        store: where results lie.
+        chapters: the chapters.
+        profile: "smoke", "quick" or "full".
+        device: "auto", "cpu" or "cuda" (see `device_class`).
+        seeds: the seeds, or None.
+        grid: values to try by name of a chapter's setting; every combination is run.
+    """
+    points = [dict(zip(grid or (), values, strict=True)) for values in product(*(grid or {}).values())]
     return [
-        unit(store, chapter, profile=profile, seed=seed, device=device)
+        unit(
+            store,
+            chapter,
+            profile=profile,
+            seed=seed,
+            device=device_class(chapter, profile, device),
+            settings=point,
+        )
         for chapter in chapters
         if profile in chapter.profiles
+        for point in points
         for seed in (seeds if seeds is not None else range(chapter.seeds(profile)))
     ]
 
@@ -129,3 +157,16 @@ def state_of(units: Iterable[Unit]) -> str:
     if FAILED in states:
         return FAILED
     return STALE if states & {STALE, FRESH} else NEVER
+
+
+def cost_of(units: Iterable[Unit]) -> dict[str, float | None]:
+    """What the last runs of the units took: wall and CPU seconds in all, the largest main and GPU memory in MB."""
+    runs = [unit.last.record["provenance"] for unit in units if unit.last is not None]
+    if not runs:
+        return dict.fromkeys(("seconds", "cpu_seconds", "peak_rss_mb", "peak_gpu_mb"))
+    return {
+        "seconds": round(sum(run["seconds"] for run in runs), 3),
+        "cpu_seconds": round(sum(run["cpu_seconds"] for run in runs), 3),
+        "peak_rss_mb": max(run["peak_rss_mb"] for run in runs),
+        "peak_gpu_mb": max(run["peak_gpu_mb"] for run in runs),
+    }

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
+import tarfile
 import time
 import uuid
 from dataclasses import dataclass
@@ -63,12 +65,35 @@ class Run:
         return json.loads((self.folder / NOTEBOOK).read_text(encoding="utf-8"))
 
 
+def pack(folder: Path) -> bytes:
+    """A run folder as one archive, to travel."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path in sorted(folder.iterdir()):
+            archive.add(path, arcname=path.name, recursive=False)
+    return buffer.getvalue()
+
+
+def _unpack(archive: bytes, folder: Path) -> None:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+        members.extractall(folder, filter="data")
+
+
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
 def _canonical(data: dict[str, Any]) -> bytes:
     return json.dumps(data, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1).encode()
+
+
+def _of(manifest: dict[str, Any]) -> tuple[str, str, int, dict[str, Any]]:
+    """What a run is of: chapter, profile, seed, changed settings."""
+    return manifest["chapter"], manifest["profile"], manifest["seed"], manifest.get("settings", {})
+
+
+class Unwritable(PressError):
+    """The store cannot be written; the message says why and what to do."""
 
 
 class Store:
@@ -115,28 +140,24 @@ class Store:
         except OSError:
             return []
 
-    def latest(self, slug: str, profile: str, seed: int) -> Run | None:
-        """The last finished run of a chapter at a profile and seed, whatever its code was then."""
-        matching = [
-            (manifest["finished"], run)
-            for run, manifest in self._peek()
-            if (manifest["chapter"], manifest["profile"], manifest["seed"]) == (slug, profile, seed)
-        ]
+    def latest(self, slug: str, profile: str, seed: int, settings: dict[str, Any]) -> Run | None:
+        """The last finished run of a chapter at a profile, seed and changed settings, whatever its code was then."""
+        wanted = (slug, profile, seed, settings)
+        matching = [(manifest["finished"], run) for run, manifest in self.peek() if _of(manifest) == wanted]
         for _, folder in sorted(matching, key=lambda pair: pair[0], reverse=True):
             manifest = self._manifest(folder)
             if manifest is not None:
                 return Run(folder, manifest)
         return None
 
-    def _peek(self) -> list[tuple[Path, dict[str, Any]]]:
+    def peek(self) -> list[tuple[Path, dict[str, Any]]]:
         """Every run folder with its manifest, unverified: enough to search by."""
         found = []
         for path in (self.folder / "runs").glob("*/*/" + MANIFEST):
             try:
                 manifest = json.loads(path.read_bytes())
-                found.append(
-                    (path.parent, {k: manifest[k] for k in ("chapter", "profile", "seed", "finished")})
-                )
+                _of(manifest), float(manifest["finished"])  # a manifest that lacks one of these is none
+                found.append((path.parent, manifest))
             except (OSError, ValueError, KeyError, TypeError):
                 continue
         return found
@@ -145,7 +166,7 @@ class Store:
         """A fresh folder to make a run of `key` in.
 
         Raises:
-            PressError: when the store cannot be written.
+            Unwritable: when the store cannot be written.
         """
         try:
             folder = self.folder / "tmp" / f"{key}-{uuid.uuid4().hex[:12]}"
@@ -159,7 +180,7 @@ class Store:
         for left in (self.folder / "tmp").glob(f"{key}-*"):
             shutil.rmtree(left, ignore_errors=True)
 
-    def unwritable(self, error: OSError) -> PressError:
+    def unwritable(self, error: OSError) -> Unwritable:
         """What to tell the user of an error in writing the store."""
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             why = "is read-only"
@@ -167,7 +188,7 @@ class Store:
             why = "has no space left"
         else:
             why = f"cannot be written ({error})"
-        return PressError(f"the store {self.folder} {why}; free it or set KEXUE_STORE to another folder")
+        return Unwritable(f"the store {self.folder} {why}; free it or set KEXUE_STORE to another folder")
 
     def check_writable(self) -> None:
         """Check that runs can be stored.
@@ -181,7 +202,7 @@ class Store:
         """Turn a workspace that holds the executed notebook into a stored run, in one rename.
 
         Raises:
-            PressError: when the disk is full or the store cannot be written; nothing is left half done.
+            Unwritable: when the disk is full or the store cannot be written; nothing is left half done.
         """
         try:
             (workspace / RECORD).write_bytes(_canonical(record))
@@ -190,6 +211,7 @@ class Store:
                 "chapter": record["chapter"],
                 "profile": record["fingerprint"]["parameters"]["profile"],
                 "seed": record["fingerprint"]["parameters"]["seed"],
+                "settings": record["fingerprint"]["parameters"].get("settings", {}),
                 "finished": time.time(),
                 "seconds": seconds,
                 "files": files,
@@ -199,23 +221,61 @@ class Store:
             for name in (NOTEBOOK, RECORD, MANIFEST):
                 with (workspace / name).open("rb") as handle:
                     os.fsync(handle.fileno())
-            older = self._candidates(key)
-            target = self.folder / "runs" / key / uuid.uuid4().hex[:12]
-            target.parent.mkdir(parents=True, exist_ok=True)
-            workspace.rename(target)
+            return Run(self._put(workspace, key), manifest)
         except OSError as error:
             shutil.rmtree(workspace, ignore_errors=True)
             raise self.unwritable(error) from error
+
+    def _put(self, workspace: Path, key: str) -> Path:
+        """Rename a workspace that holds a whole run into place; earlier runs of the key and its failure go."""
+        older = self._candidates(key)
+        target = self.folder / "runs" / key / uuid.uuid4().hex[:12]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        workspace.rename(target)
         for folder in older:
             shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(self.folder / "failed" / key, ignore_errors=True)
-        return Run(target, manifest)
+        return target
+
+    def adopt(self, key: str, archive: bytes) -> Run:
+        """Take in a run that was made in another store (see `pack`), if it verifies.
+
+        Raises:
+            Unwritable: when the store cannot be written.
+            PressError: when the archive holds no whole run.
+        """
+        workspace = self.workspace(key)
+        try:
+            _unpack(archive, workspace)
+            manifest = self._manifest(workspace)
+            if manifest is None:
+                raise PressError(f"the run {key} arrived damaged; run again")
+            return Run(self._put(workspace, key), manifest)
+        except OSError as error:
+            raise self.unwritable(error) from error
+        finally:
+            shutil.rmtree(workspace, ignore_errors=True)
+
+    def adopt_failure(self, key: str, failure: dict[str, Any], archive: bytes | None = None) -> None:
+        """Keep what is known of a run that failed elsewhere; the archive holds its partial notebook, if there is one.
+
+        Raises:
+            Unwritable: when the store cannot be written.
+        """
+        workspace = self.workspace(key)
+        try:
+            if archive is not None:
+                _unpack(archive, workspace)
+        except OSError as error:
+            shutil.rmtree(workspace, ignore_errors=True)
+            raise self.unwritable(error) from error
+        self.fail(workspace, key, failure)
 
     def fail(self, workspace: Path, key: str, failure: dict[str, Any]) -> None:
         """Keep a failed run's partial notebook and what is known of the failure, in place of an earlier failure.
 
         Raises:
-            PressError: when the store cannot be written.
+            Unwritable: when the store cannot be written.
         """
         target = self.folder / "failed" / key
         failure = {**failure, "finished": time.time()}
@@ -243,7 +303,7 @@ class Store:
         """The lock that the maker of a run of `key` holds; freed by the system when its process ends.
 
         Raises:
-            PressError: when the store cannot be written.
+            Unwritable: when the store cannot be written.
         """
         from filelock import FileLock
 

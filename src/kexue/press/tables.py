@@ -25,6 +25,7 @@ _STYLES = {
     "stale": "yellow",
     "failed": "bold red",
     "never run": "dim",
+    "not runnable": "yellow",
     "reproduced": "green",
     "refuted": "red",
     "inconclusive": "yellow",
@@ -50,9 +51,15 @@ def _seconds(value: float | None) -> str:
     return f"{value:.1f} s" if value < 120 else f"{value / 60:.1f} min"
 
 
+def _megabytes(value: float | None) -> str:
+    return f"{value:,.0f} MB" if value else "–"
+
+
 def chapters_table(rows: Iterable[dict[str, Any]]) -> Table:
     """The chapters with their states."""
-    table = Table("chapter", "part", "title", "profiles", "claims", "state", "last took")
+    table = Table(
+        "chapter", "part", "title", "profiles", "claims", "state", "runs", "last took", "CPU", "memory", "GPU"
+    )
     for row in rows:
         table.add_row(
             row["chapter"],
@@ -61,7 +68,27 @@ def chapters_table(rows: Iterable[dict[str, Any]]) -> Table:
             " ".join(row["profiles"]),
             str(row["claims"]),
             _styled(row["state"]),
+            row["runs"],
             _seconds(row["seconds"]),
+            _seconds(row["cpu_seconds"]),
+            _megabytes(row["peak_rss_mb"]),
+            _megabytes(row["peak_gpu_mb"]),
+        )
+    return table
+
+
+def grid_table(rows: Iterable[dict[str, Any]]) -> Table:
+    """Claims by changed settings."""
+    table = Table("chapter", "settings", "claim", "verdict", "measured", "expected", "seeds")
+    for row in rows:
+        table.add_row(
+            row["chapter"],
+            escape(", ".join(f"{name} = {value}" for name, value in row["settings"].items())),
+            row["id"],
+            _styled(row["verdict"]),
+            escape(measured(row)),
+            escape(f"{row['quantity']} {row['expect']}"),
+            ", ".join(map(str, row["seeds"])),
         )
     return table
 
@@ -85,12 +112,18 @@ def runs_table(outcomes: Sequence[Outcome], edition: Edition) -> Table:
         mine = [outcome for outcome in outcomes if outcome.unit.chapter.slug == chapter.chapter.slug]
         if not mine:
             continue
-        failed = [outcome for outcome in mine if outcome.status == "failed"]
+        failed = [outcome for outcome in mine if outcome.status in ("failed", "not runnable")]
         peaks = [run["peak_rss_mb"] for run in chapter.runs]
         table.add_row(
             chapter.chapter.slug,
             f"{len(mine) - len(failed)} of {len(mine)}",
-            _styled("failed" if failed else mine[0].status if len({o.status for o in mine}) == 1 else "done"),
+            _styled(
+                failed[0].status
+                if failed
+                else mine[0].status
+                if len({o.status for o in mine}) == 1
+                else "done"
+            ),
             _seconds(sum(outcome.seconds or 0.0 for outcome in mine)),
             f"{max(peaks)} MB" if peaks else "–",
             _tally(chapter.claims),
@@ -159,12 +192,12 @@ class Progress:
             self._running[name] = {"since": time.monotonic(), "expected": expected, "where": "starting"}
             self._line(f"start  {name}" + (f" (took {_seconds(expected)} last time)" if expected else ""))
         elif event.name == "waiting":
-            self._running[name]["where"] = "waiting for another kexue run of it"
-            self._line(f"wait   {name}: another kexue run is making it")
+            self._running[name]["where"] = "waiting for another run of the same code"
+            self._line(f"wait   {name}: another run of the same code is going")
         elif event.name == "cell":
             self._running[name]["where"] = f"cell {event.facts['index']} of {event.facts['of']}"
         elif event.name in ("done", "failed"):
-            took = time.monotonic() - self._running.pop(name)["since"]
+            took = time.monotonic() - self._running.pop(name, {"since": time.monotonic()})["since"]
             self._ended += 1
             self._line(f"{event.name:<6} {name} ({took:.1f} s; {self._ended} of {self._total})")
 

@@ -29,17 +29,19 @@ def main() -> int:
         events.write(json.dumps({"event": event, **facts}) + "\n")
         events.flush()
 
-    from filelock import Timeout
+    # jsonschema compiles a grammar of web addresses when it is imported, one second that no notebook needs.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
-    from kexue.press.catalogue import select
+    from kexue.press.catalogue import Chapter
     from kexue.press.engine import Watch
     from kexue.press.evidence import RunFailed
+    from kexue.press.fingerprint import Fingerprint, differences
     from kexue.press.make import make
     from kexue.press.plan import unit
     from kexue.press.root import PressError
-    from kexue.press.store import Store
+    from kexue.press.store import Store, Unwritable
 
-    watch = Watch(lambda pid: tell("kernel", pid=pid))
+    watch = Watch(lambda pid: tell("kernel", pid=pid), memory_limit=order["memory_limit"])
 
     def end(*_: object) -> None:
         watch.kill("ended")
@@ -52,31 +54,28 @@ def main() -> int:
     signal.signal(signal.SIGTERM, end)
     threading.Thread(target=end_with_caller, daemon=True).start()
 
+    root = Path(order["root"])
     store = Store(Path(order["store"]))
+    parameters = {name: order[name] for name in ("profile", "seed", "device", "settings")}
     try:
-        (chapter,) = select(Path(order["root"]), [order["chapter"]])
-        work = unit(store, chapter, profile=order["profile"], seed=order["seed"], device=order["device"])
-        if work.key != order["key"]:
-            raise PressError(f"{work.name}: the code changed after the run was planned; run again")
-        lock = store.lock(work.key)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            tell("waiting")
-            lock.acquire()
-        run = None if order["force"] else store.get(work.key)
-        if run is None:
-            run = make(
-                work,
-                store,
-                threads=order["threads"],
-                on_cell=lambda i, n: tell("cell", index=i, of=n),
-                watch=watch,
-            )
-        else:
-            tell("reused")
+        chapter = Chapter(root, root / order["path"])
+        work = unit(store, chapter, **parameters)
+        ordered = Fingerprint.from_record(order["fingerprint"])
+        if work.key != ordered.key:
+            tell("refused", message="; ".join(differences(chapter, ordered, work.fingerprint)))
+            return 1
+        run = make(
+            work,
+            store,
+            threads=order["threads"],
+            origin=order["origin"],
+            on_cell=lambda i, n: tell("cell", index=i, of=n),
+            watch=watch,
+        )
         tell("done", seconds=run.seconds)
         return 0
+    except Unwritable as error:
+        tell("refused", message=str(error))
     except (RunFailed, PressError, OSError) as error:
         tell("failed", message=str(error))
     return 1

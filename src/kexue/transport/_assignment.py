@@ -25,6 +25,20 @@ def assign(cost: Float64[np.ndarray, "n n"]) -> Int64[np.ndarray, " n"]:
     return columns
 
 
+def assignment_costs(costs: Float64[np.ndarray, "k n n"], threads: int) -> Float64[np.ndarray, " k"]:
+    """min_σ Σ_i cost[i, σ(i)] of many matrices, on several threads.
+
+    Args:
+        costs: shape (k, n, n), finite, float64.
+        threads: at most so many.
+
+    Returns:
+        The least costs, shape (k,).
+    """
+    totals: np.ndarray = lap.lapjvr_batch(costs, n_threads=threads)[0]
+    return totals
+
+
 def network(
     cost: Float64[np.ndarray, "n m"], a: Float64[np.ndarray, " n"], b: Float64[np.ndarray, " m"]
 ) -> tuple[Float64[np.ndarray, "n m"], Float64[np.ndarray, " n"]]:
@@ -41,12 +55,21 @@ def network(
     Raises:
         RuntimeError: when the solver gives up.
     """
-    plan, log = ot.emd(a, b, cost, numItermax=PIVOTS, log=True, center_dual=False, check_marginals=False)
+    shift = min(0.0, float(cost.min()))  # POT calls a problem infeasible whose costs are all negative
+    plan, log = ot.emd(
+        a,
+        b,
+        cost - shift if shift < 0 else cost,
+        numItermax=PIVOTS,
+        log=True,
+        center_dual=False,
+        check_marginals=False,
+    )
     if log["warning"] is not None:
         raise RuntimeError(
             f"the network simplex did not finish on {cost.shape[0]} × {cost.shape[1]}: {log['warning']}"
         )
-    return plan, log["u"]
+    return plan, log["u"] + shift
 
 
 def prices(cost: Float64[np.ndarray, "n n"], columns: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+DUST = 1e-14  # what is left between two sums of masses that ought to be equal
+
 
 def monotone_coupling(
     x: Float64[Tensor, " n"], y: Float64[Tensor, " m"], a: Float64[Tensor, " n"], b: Float64[Tensor, " m"]
@@ -26,7 +28,7 @@ def monotone_coupling(
     levels = torch.cat([levels_x, levels_y]).clamp_(max=1).sort().values
     levels[-1] = 1
     mass = torch.diff(levels, prepend=levels.new_zeros(1))
-    kept = mass > 0
+    kept = mass > DUST
     mass, middle = mass[kept], (levels - mass / 2)[kept]
     rows = torch.searchsorted(levels_x, middle).clamp_(max=len(x) - 1)
     columns = torch.searchsorted(levels_y, middle).clamp_(max=len(y) - 1)
@@ -51,8 +53,8 @@ def line_potential(
     """
     where, order = torch.cat([x, y]).sort()
     ahead = torch.cat([a, -b])[order].cumsum(0)[:-1]
-    # a sum of n rounded masses: what is left of a tie is noise, and slope zero is right for a tie
-    slope = -torch.where(ahead.abs() > 1e-14, ahead.sign(), torch.zeros_like(ahead))
+    # at a tie any slope from −1 to 1 is right
+    slope = -torch.where(ahead.abs() > DUST, ahead.sign(), torch.zeros_like(ahead))
     heights = torch.cat([where.new_zeros(1), (slope * torch.diff(where)).cumsum(0)])
     potential = torch.empty_like(heights)
     potential[order] = heights

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import gammaln, ndtr
-from scipy.stats import binom
+from jaxtyping import Float64
+from scipy.special import gammaln, ndtr, xlog1py, xlogy
 
 from kexue.transport import _checks
 
@@ -45,7 +45,7 @@ def gaussians_on_a_line(shift: float, scale_x: float, scale_y: float) -> float:
     """
     gap = abs(_checks.real("shift", shift))
     spread = abs(_checks.real("scale_x", scale_x, at_least=0) - _checks.real("scale_y", scale_y, at_least=0))
-    if spread == 0:
+    if spread == 0 or gap > 40 * spread:  # the other terms are below 1e-300, and the square would overflow
         return gap
     ratio = gap / spread
     return spread * math.sqrt(2 / math.pi) * math.exp(-(ratio**2) / 2) + gap * (1 - 2 * float(ndtr(-ratio)))
@@ -103,10 +103,8 @@ def uniform_batches(m: int) -> float:
         ValueError: for m out of range.
     """
     _checks.whole("m", m, 1, 4096)
-    below = np.arange(m + 1)
-    log_choose = gammaln(m + 1) - gammaln(below + 1) - gammaln(m - below + 1)
-    total = below[:, None] + below
-    log_both = gammaln(2 * m + 1) - gammaln(total + 1) - gammaln(2 * m - total + 1)
+    below, log_choose = np.arange(m + 1), _log_choose(m)
+    log_both = _log_choose(2 * m)[below[:, None] + below]
     probability = np.exp(log_choose[:, None] + log_choose - log_both) / (2 * m + 1)
     return float((np.abs(below[:, None] - below) * probability).sum() / m)
 
@@ -132,5 +130,13 @@ def bernoulli_batches(p: float, q: float, m: int = 1) -> float:
             raise ValueError(f"{name} must lie in [0, 1], got {value!r}")
     _checks.whole("m", m, 1, 4096)
     ones = np.arange(m + 1)
-    joint = binom.pmf(ones, m, p)[:, None] * binom.pmf(ones, m, q)
+    first, second = (np.exp(_log_choose(m) + xlogy(ones, r) + xlog1py(m - ones, -r)) for r in (p, q))
+    joint = first[:, None] * second
     return float((np.abs(ones[:, None] - ones) * joint).sum() / m)
+
+
+def _log_choose(m: int) -> Float64[np.ndarray, " m1"]:
+    """log C(m, k) for k = 0 … m."""
+    k = np.arange(m + 1)
+    values: np.ndarray = gammaln(m + 1) - gammaln(k + 1) - gammaln(m - k + 1)
+    return values

@@ -21,6 +21,7 @@ from kexue.transport import _assignment, _checks
 from kexue.transport._line import line_potential, monotone_coupling
 from kexue.transport.cost import distances
 
+BATCH_ENTRIES = 2**22  # costs held at once by a batch: 32 MB
 Solver = Literal["sorting", "Jonker–Volgenant", "network simplex"]
 
 
@@ -127,12 +128,28 @@ def wasserstein_batch(
         raise ValueError(f"x and y must hold as many point sets, got {len(x)} and {len(y)}")
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(len(x), available) if threads is None else _checks.whole("threads", threads, 1)
+    if isinstance(x, Tensor) and isinstance(y, Tensor) and len(x):
+        _checks.stacks(x, y)
+        if x.shape == y.shape and x.shape[2] > 1 and not _planar(x.shape[1], x.shape[2]):
+            return _stacked(x.detach().double(), y.detach().double(), workers)
     pairs = zip(x, y, strict=True)
     if workers <= 1:
         return torch.tensor([wasserstein(a, b).value for a, b in pairs], dtype=torch.float64)
     with ThreadPoolExecutor(workers) as pool:
         values = list(pool.map(lambda pair: wasserstein(*pair).value, pairs))
     return torch.tensor(values, dtype=torch.float64)
+
+
+def _stacked(x: Tensor, y: Tensor, workers: int) -> Tensor:
+    """Sets of one size: a block of cost matrices at a time, then the solver's own threads."""
+    block = max(1, BATCH_ENTRIES // x.shape[1] ** 2)
+    parts = zip(torch.split(x, block), torch.split(y, block), strict=True)
+    totals = [_assignment.assignment_costs(distances(a, b).cpu().numpy(), workers) for a, b in parts]
+    return torch.from_numpy(np.concatenate(totals) / x.shape[1])
+
+
+def _planar(n: int, d: int | None) -> bool:
+    return d is not None and d <= _assignment.NETWORK_COORDINATES and n >= _assignment.NETWORK_FROM
 
 
 def _on_a_line(
@@ -161,42 +178,45 @@ def _solve(
     cost: Tensor, a: Tensor | None, b: Tensor | None, d: int | None, coupling: bool, potentials: bool
 ) -> Transport:
     n, m = cost.shape
-    solver: Solver
     table = cost.cpu().numpy()
     if not table.flags.c_contiguous:
         table = np.ascontiguousarray(table)
-    planar = d is not None and d <= _assignment.NETWORK_COORDINATES and n >= _assignment.NETWORK_FROM
-    if a is None and b is None and n == m and not planar:
+    if a is None and b is None and n == m and not _planar(n, d):
         columns = _assignment.assign(table)
-        paid = table[np.arange(n), columns]
+        rows = np.arange(n)
+        value = float(table[rows, columns].sum()) / n
+        if not coupling and not potentials:
+            return Transport(value, None, None, "Jonker–Volgenant")
         u = _assignment.prices(table, columns) if potentials else None
-        rows, mass = np.arange(n), np.full(n, 1 / n)
-        solver = "Jonker–Volgenant"
+        plan = rows, columns, np.full(n, 1 / n)
+        solver: Solver = "Jonker–Volgenant"
     else:
-        # points without mass are left out: the simplex gives them potentials that mean nothing
-        mass_x, mass_y = (
-            _masses(w, cost[:, 0] if k == 0 else cost[0]).cpu().numpy() for k, w in enumerate((a, b))
-        )
-        some_x, some_y = np.flatnonzero(mass_x), np.flatnonzero(mass_y)
-        whole = len(some_x) == n and len(some_y) == m
-        inner = table if whole else np.ascontiguousarray(table[np.ix_(some_x, some_y)])
-        plan, u_inner = _assignment.network(inner, mass_x[some_x], mass_y[some_y])
-        rows, columns = np.nonzero(plan)
-        mass = plan[rows, columns]
-        rows, columns = some_x[rows], some_y[columns]
-        paid = table[rows, columns]
+        mass_x, mass_y = _masses(a, cost[:, 0]).cpu().numpy(), _masses(b, cost[0]).cpu().numpy()
+        plan, u = _by_network(table, mass_x, mass_y, potentials)
+        value = float(table[plan[0], plan[1]] @ plan[2])
         solver = "network simplex"
-        u = None
-        if potentials:
-            v_inner = (inner - u_inner[:, None]).min(axis=0)
-            u = (table[:, some_y] - v_inner).min(axis=1)
-    value = float(paid @ mass)
-    device = cost.device
-    sparse = None
-    if coupling:
-        sparse = Coupling(*(torch.from_numpy(part).to(device) for part in (rows, columns, mass)))
+    sparse = Coupling(*(torch.from_numpy(part).to(cost.device) for part in plan)) if coupling else None
     dual = None
     if u is not None:
-        v = (table - u[:, None]).min(axis=0)
-        dual = Potentials(torch.from_numpy(u).to(device), torch.from_numpy(v).to(device))
+        both = u, (table - u[:, None]).min(axis=0)
+        dual = Potentials(*(torch.from_numpy(part).to(cost.device) for part in both))
     return Transport(value, sparse, dual, solver)
+
+
+Plan = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _by_network(
+    table: np.ndarray, a: np.ndarray, b: np.ndarray, potentials: bool
+) -> tuple[Plan, np.ndarray | None]:
+    """Points without mass are left out: the simplex would give them potentials that mean nothing."""
+    some_x, some_y = np.flatnonzero(a), np.flatnonzero(b)
+    whole = len(some_x) == len(a) and len(some_y) == len(b)
+    inner = table if whole else np.ascontiguousarray(table[np.ix_(some_x, some_y)])
+    plan, u = _assignment.network(inner, a[some_x], b[some_y])
+    rows, columns = np.nonzero(plan)
+    sparse = some_x[rows], some_y[columns], plan[rows, columns]
+    if not potentials:
+        return sparse, None
+    v = (inner - u[:, None]).min(axis=0)
+    return sparse, (table[:, some_y] - v).min(axis=1)

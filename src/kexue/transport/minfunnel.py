@@ -152,6 +152,8 @@ def gradient_agreement(found: Float[Tensor, "n d"], truth: Float[Tensor, "n d"])
     Source: Korotin, Kolesov and Burnaev, arXiv 2206.07767, the metrics cos and L².
     """
     _checks.pair(found, truth)
+    if len(found) != len(truth):
+        raise ValueError(f"found and truth must have as many rows, got {len(found)} and {len(truth)}")
     g, h = found.detach().double(), truth.detach().double()
     scale = float(torch.linalg.norm(g) * torch.linalg.norm(h))
     cosine = float((g * h).sum()) / scale if scale > 0 else 0.0

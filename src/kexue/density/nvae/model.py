@@ -197,7 +197,7 @@ class NVAE(nn.Module):
             after += [behind(width, width) for _ in range(outer - 1)]
         self.after = nn.Sequential(*after)
         self.paint = nn.Sequential(nn.ELU(), nn.Conv2d(width, likelihood.outputs(image[0]), 3, padding=1))
-        self.to(memory_format=torch.channels_last)  # depthwise convolutions run three times as fast on a CPU
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # depthwise convolutions run three times as fast on a CPU
 
     @property
     def count(self) -> int:

@@ -1,0 +1,196 @@
+"""Each claim of the VAE chapter can be wrong: a fault in the code it measures turns its verdict."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+
+from kexue.density import (
+    annealed,
+    bounds,
+    evaluate,
+    finite,
+    gaps,
+    gaussian,
+    gradients,
+    linear_gaussian,
+    mixtures,
+    proposals,
+    quadrature,
+    training,
+)
+from tests.book.chapters import chapter, execute, sound
+
+SLUG = "vae-density"
+DENSITY = "kexue.density."
+SEEDS = (0, 1, 2)
+
+exact_gaps, isotropic, mean_field = gaps.exact_gaps, gaps.isotropic_weights, gaps.mean_field_weights
+log_weights, log_marginal = proposals.log_weights, evaluate.log_marginal
+chi_square, importance_bound, nested = gaussian.chi_square, bounds.importance_bound, bounds.nested_bounds
+forward, backward = annealed.forward_weights, annealed.backward_weights
+Sound, Curve = linear_gaussian.LinearGaussian, mixtures.CurveMixture
+ANCHORS = torch.tensor([0.500, 0.2906, 0.1640, 0.0907, 0.0484, 0.0253, 0.0130], dtype=torch.float64)
+
+
+def _gap_falls_as(power: float) -> Any:
+    """The rate taken for granted: L_1 exact, the rest by the rule."""
+
+    def faulty(law: Any, samples: Any, **options: Any) -> Any:
+        first = exact_gaps(law, [1], **options)
+        return first * torch.tensor([float(k) for k in samples], dtype=torch.float64) ** -power
+
+    return faulty
+
+
+def _gap_from_the_notes(law: Any, samples: Any, **options: Any) -> Any:
+    return ANCHORS if list(samples) == [1, 2, 4, 8, 16, 32, 64] else exact_gaps(law, samples, **options)
+
+
+def _jackknife(log_w: Any) -> Any:
+    return bounds.jackknife_bound(log_w) if len(log_w) > 1 else importance_bound(log_w)
+
+
+def _far_encoder(dimension: int, distance: float, scale: float, **options: Any) -> Any:
+    return isotropic(dimension, 2.5 * distance if scale < 1.5 else distance, scale, **options)
+
+
+def _drawn_too_wide(log_joint: Any, proposal: Any, samples: int, **options: Any) -> Any:
+    wide = proposals.GaussianProposal(proposal.mean, getattr(proposal, "log_scale", 0 * proposal.mean) + 1)
+    return log_weights(log_joint, wide, samples, **options)
+
+
+def _counter(sign: float) -> Any:
+    """A running sum that is never set back: later calls score higher, or lower, than earlier ones."""
+    calls: list[int] = []
+
+    def faulty(log_joint: Any, proposal: Any, samples: int, **options: Any) -> Any:
+        calls.append(samples)
+        found = log_marginal(log_joint, proposal, samples, **options)
+        return found._replace(
+            log_marginal=0 * found.elbo + sign * len(calls), tail_shape=0 * found.tail_shape
+        )
+
+    return faulty
+
+
+def _first_sample_only(log_joint: Any, proposal: Any, samples: int, *, generator: Any) -> Any:
+    return gradients.elbo(log_joint, proposal, 1, generator=generator)
+
+
+def _half_the_model(log_joint: Any, proposal: Any, samples: int, *, generator: Any) -> Any:
+    return log_weights(lambda z: 0.5 * log_joint(z), proposal, samples, generator=generator).mean(0)
+
+
+def _reverse_kl(data: Any, log_model: Any) -> Any:
+    return (log_model.exp() * (log_model - data.log())).sum(-1)
+
+
+def _truncated(joint: Any, proposal: Any) -> finite.FiniteBound:
+    found = finite_bound(joint, proposal)
+    return found._replace(elbo=math.trunc(1_000 * found.elbo) / 1_000)
+
+
+def _not_trained(model: Any, *arguments: Any, **options: Any) -> Any:
+    return model
+
+
+class _Careless(Sound):
+    """A posterior a little too wide, and a turn that stretches."""
+
+    def posterior(self, x: Any) -> Any:
+        right = super().posterior(x)
+        return proposals.FullGaussianProposal(right.mean, 1.01 * right.tril)
+
+    def rotated(self, rotation: Any) -> Any:
+        return super().rotated(1.01 * rotation)
+
+
+class _Unnormalised(Curve):
+    """A density that forgets its normaliser."""
+
+    def log_density(self, x: Any, **options: Any) -> Any:
+        return super().log_density(x, **options) + 10
+
+
+finite_bound, kl_to_posterior = finite.finite_bound, quadrature.kl_to_posterior
+chi_square_on_grid = quadrature.chi_square
+
+# Several faults a run, each in the way of other claims: (faults, claims that they turn)
+FAULTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "reverse KL, no fit, 1/K for every gap, weights without 1/K, calls that lower, scores negated": (
+        {
+            "finite.kl": _reverse_kl,
+            "finite.finite_bound": _truncated,
+            "mixtures.fit_mixture": _not_trained,
+            "gaps.exact_gaps": _gap_falls_as(1.01),
+            "gaps.mean_field_weights": lambda r, **o: mean_field(r / 2, **o),
+            "bounds.importance_bound": lambda log_w: torch.logsumexp(log_w.double(), 0),
+            "bounds.nested_bounds": lambda log_w: nested(log_w).flip(0),
+            "evaluate.log_marginal": _counter(-1),
+            "gradients.elbo": _half_the_model,
+            "gradients.stl": gradients.dreg,
+            "gradients.dreg": gradients.iwae,
+            "quadrature.chi_square": lambda *a: 1 / chi_square_on_grid(*a),
+            "quadrature.best_gaussian": lambda log_joint, start, **o: proposals.GaussianProposal(
+                start.mean + 0.1, start.log_scale
+            ),
+            "annealed.backward_weights": lambda *a, **o: backward(*a, **o) - 50,
+            "training.dequantise": lambda data, generator: data,
+            "training.as_it_is": training.dequantise,
+            "linear_gaussian.LinearGaussian": _Careless,
+            "gaussian.reverse_kl_of_precisions": lambda *a: 0.0,
+        },
+        (),
+    ),
+    "K^-1/2 for every gap, one sample for many, the jackknife taken for the bound": (
+        {
+            "mixtures.CurveMixture": _Unnormalised,
+            "gaps.exact_gaps": _gap_falls_as(0.5),
+            "gradients.iwae": _first_sample_only,
+            "gradients.stl": gradients.iwae,
+            "gradients.dreg": gradients.stl,
+            "bounds.importance_bound": _jackknife,
+            "gaussian.chi_square": lambda shift, scale: 2 * chi_square(shift, scale),
+            "evaluate.log_marginal": _counter(1),
+            "proposals.log_weights": _drawn_too_wide,
+        },
+        (),
+    ),
+    "no training, gaps from the notes, one sample for many, constants counted twice": (
+        {
+            "gaps.exact_gaps": _gap_from_the_notes,
+            "gaps.isotropic_weights": _far_encoder,
+            "gaps.extreme_value_gap": lambda s2, k: float(exact_gaps(gaps.log_normal_weights(s2), [k])[0]),
+            "gradients.iwae": _first_sample_only,
+            "annealed.forward_weights": lambda *a, **o: forward(*a, **o) + 50,
+            "training.fit": _not_trained,
+            "vae.active_units": lambda means, **o: int((means.mean(0).abs() > 0.1).sum()),
+        },
+        (),
+    ),
+}
+TURNED = [(claim, fault) for fault, (_, claims) in FAULTS.items() for claim in claims]
+
+
+@cache
+def _verdicts_with(fault: str) -> dict[str, str]:
+    faults, _ = FAULTS[fault]
+    return execute(SLUG, seeds=SEEDS, faults={DENSITY + name: faulty for name, faulty in faults.items()})
+
+
+def test_every_claim_has_a_fault() -> None:
+    assert sorted(claim for claim, _ in TURNED) == sorted(claim.id for claim in chapter(SLUG).claims)
+
+
+def test_without_a_fault_every_claim_is_judged() -> None:
+    assert set(sound(SLUG, seeds=SEEDS).values()) <= {"reproduced", "refuted", "inconclusive"}
+
+
+@pytest.mark.parametrize(("claim", "fault"), TURNED)
+def test_fault_turns_the_verdict(claim: str, fault: str) -> None:
+    assert _verdicts_with(fault)[claim] != sound(SLUG, seeds=SEEDS)[claim]

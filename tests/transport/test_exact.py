@@ -1,0 +1,266 @@
+import math
+
+import numpy as np
+import ot
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
+from scipy.stats import wasserstein_distance
+
+from kexue.transport import _assignment, closed_forms, exact
+from kexue.transport.cost import distances
+from kexue.transport.exact import wasserstein, wasserstein_batch
+
+SEEDS = st.integers(0, 2**32)
+
+
+def cloud(seed, n, d, dtype=torch.float64):
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def masses(seed, n, empty=0):
+    weights = torch.rand(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) + 0.01
+    weights[:empty] = 0
+    return weights / weights.sum()
+
+
+def ties(seed, n, d):
+    """Points on a coarse grid: many coincide, many distances are equal."""
+    return torch.randint(0, 3, (n, d), generator=torch.Generator().manual_seed(seed)).double()
+
+
+def peer(x, y, a=None, b=None):
+    """POT's network simplex, on scipy-like differences."""
+    a, b = (np.full(len(p), 1 / len(p)) if w is None else w.numpy() for p, w in ((x, a), (y, b)))
+    cost = np.linalg.norm(x.numpy()[:, None] - y.numpy()[None], axis=2)
+    return ot.emd2(a, b, cost, numItermax=10**7)
+
+
+def prove(x, y, solved, a=None, b=None, cost=None):
+    """The coupling has the marginals and costs the value; the potentials are feasible, tight and worth the same."""
+    n, m = len(x), len(y)
+    a, b = (torch.full((k,), 1 / k, dtype=torch.float64) if w is None else w for k, w in ((n, a), (m, b)))
+    cost = (x[:, None].double() - y.double()).norm(dim=2) if cost is None else cost
+    plan = solved.coupling.dense(n, m)
+    scale = 1 + float(cost.abs().max())
+    assert (solved.coupling.mass > 0).all()
+    assert len(solved.coupling.mass) <= n + m
+    assert plan.sum(1) == pytest.approx(a.numpy(), abs=1e-12)
+    assert plan.sum(0) == pytest.approx(b.numpy(), abs=1e-12)
+    assert float((plan * cost).sum()) == pytest.approx(solved.value, abs=1e-11 * scale)
+    slack = cost - solved.potentials.x[:, None] - solved.potentials.y
+    assert float(slack.min()) >= -1e-11 * scale
+    assert float(slack[plan > 1e-12].max()) <= 1e-10 * scale
+    assert float(a @ solved.potentials.x + b @ solved.potentials.y) == pytest.approx(
+        solved.value, abs=1e-10 * scale
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    SEEDS,
+    st.integers(1, 24),
+    st.integers(1, 24),
+    st.integers(1, 5),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+def test_agrees_with_the_peers_and_proves_itself(seed, n, m, d, equal, weighted, tied):
+    m = n if equal else m
+    draw = ties if tied else cloud
+    x, y = draw(seed, n, d), draw(seed + 1, m, d)
+    a, b = (masses(seed, n, n // 4), masses(seed + 1, m, m // 3)) if weighted else (None, None)
+    solved = wasserstein(x, y, weights_x=a, weights_y=b, coupling=True, potentials=True)
+    assert solved.value == pytest.approx(peer(x, y, a, b), abs=1e-10)
+    prove(x, y, solved, a, b)
+    if n == m and not weighted:
+        cost = (x[:, None] - y).norm(dim=2).numpy()
+        rows, columns = linear_sum_assignment(cost)
+        assert solved.value == pytest.approx(cost[rows, columns].mean(), abs=1e-10)
+    if d == 1:
+        left, right = (None if w is None else w.numpy() for w in (a, b))
+        assert solved.value == pytest.approx(wasserstein_distance(x[:, 0], y[:, 0], left, right), abs=1e-10)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.integers(2, 40), st.integers(1, 40))
+def test_invariances(seed, n, d):
+    x, y = cloud(seed, n, d), cloud(seed + 1, n, d)
+    shift = cloud(seed + 2, 1, d)
+    value = wasserstein(x, y).value
+    assert wasserstein(x + shift, y + shift).value == pytest.approx(value, abs=1e-10)
+    assert wasserstein(x, x + shift).value == pytest.approx(float(shift.norm()), abs=1e-10)
+    assert wasserstein(y, x).value == pytest.approx(value, abs=1e-10)
+    assert wasserstein(3 * x, 3 * y).value == pytest.approx(3 * value, abs=1e-10)
+    assert wasserstein(x.flip(0), y).value == pytest.approx(value, abs=1e-10)
+    assert wasserstein(x, x).value == 0
+    rotation = torch.linalg.qr(cloud(seed + 3, d, d)).Q
+    assert wasserstein(x @ rotation, y @ rotation).value == pytest.approx(value, abs=1e-10)
+
+
+@pytest.mark.parametrize("d", [2, 50])
+def test_a_line_in_space_is_a_line(d):
+    x, y, direction = cloud(0, 30, 1), cloud(1, 30, 1), torch.nn.functional.normalize(cloud(2, 1, d))
+    on_a_line, in_space = wasserstein(x, y), wasserstein(x @ direction, y @ direction)
+    assert (on_a_line.solver, in_space.solver) == ("sorting", "Jonker–Volgenant")
+    assert in_space.value == pytest.approx(on_a_line.value, abs=1e-10)
+    assert on_a_line.value == pytest.approx(
+        float((x.sort(0).values - y.sort(0).values).abs().mean()), abs=1e-12
+    )
+
+
+def test_radial_laws_move_along_rays():
+    directions = torch.nn.functional.normalize(cloud(0, 40, 6))
+    inner, outer = torch.rand(40, 1, dtype=torch.float64), 1 + torch.rand(40, 1, dtype=torch.float64)
+    value = wasserstein(directions * inner, directions * outer).value
+    assert value == pytest.approx(float((outer - inner).mean()), abs=1e-10)
+    assert wasserstein(2 * directions, 5 * directions).value == pytest.approx(3, abs=1e-10)
+    assert wasserstein(directions, torch.zeros(1, 6).double()).value == pytest.approx(1, abs=1e-10)
+
+
+def test_gaussians_on_a_line_in_the_limit():
+    quantiles = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000
+    normal = torch.special.ndtri(quantiles)[:, None]
+    value = wasserstein(normal, 0.7 + 1.5 * normal).value
+    assert value == pytest.approx(closed_forms.gaussians_on_a_line(0.7, 1, 1.5), abs=2e-5)
+
+
+def test_the_solver_follows_geometry_size_and_masses(monkeypatch):
+    assert wasserstein(cloud(0, 9, 1), cloud(1, 5, 1)).solver == "sorting"
+    assert wasserstein(cloud(0, 9, 2), cloud(1, 9, 2)).solver == "Jonker–Volgenant"
+    assert wasserstein(cloud(0, 9, 2), cloud(1, 8, 2)).solver == "network simplex"
+    assert wasserstein(cloud(0, 9, 2), cloud(1, 9, 2), weights_x=masses(0, 9)).solver == "network simplex"
+    monkeypatch.setattr(_assignment, "NETWORK_FROM", 60)
+    for d, solver in ((2, "network simplex"), (9, "Jonker–Volgenant")):
+        x, y = cloud(0, 60, d), cloud(1, 60, d)
+        solved = wasserstein(x, y, coupling=True, potentials=True)
+        assert solved.solver == solver
+        prove(x, y, solved)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.integers(1, 12), st.integers(1, 12))
+def test_any_cost_matrix(seed, n, m):
+    x, y, cost = cloud(seed, n, 2), cloud(seed, m, 2), 10 * cloud(seed + 1, n, m)
+    solved = wasserstein(x, y, metric=cost, coupling=True, potentials=True)
+    uniform = np.full(n, 1 / n), np.full(m, 1 / m)
+    lifted = cost - cost.min()  # POT refuses costs that are all negative
+    assert solved.value == pytest.approx(ot.emd2(*uniform, lifted.numpy()) + float(cost.min()), abs=1e-10)
+    prove(x, y, solved, cost=cost)
+
+
+def test_a_cost_matrix_of_any_layout():
+    x, cost = cloud(0, 12, 2), cloud(1, 12, 12)
+    assert wasserstein(x, x, metric=cost.T).value == wasserstein(x, x, metric=cost.T.contiguous()).value
+
+
+def test_dtypes_and_devices_follow():
+    x, y = cloud(0, 20, 3, torch.float32), cloud(1, 20, 3, torch.float32)
+    solved = wasserstein(x, y, coupling=True, potentials=True)
+    assert solved.value == pytest.approx(wasserstein(x.double(), y.double()).value, abs=1e-12)
+    assert {solved.coupling.mass.dtype, solved.potentials.x.dtype} == {torch.float64}
+    assert wasserstein(x.half(), y.half()).value == pytest.approx(solved.value, rel=1e-2)
+    assert not x.requires_grad
+    assert isinstance(wasserstein(x.requires_grad_(), y).value, float)
+    if torch.cuda.is_available():
+        there = wasserstein(x.cuda(), y.cuda(), coupling=True, potentials=True)
+        assert there.coupling.mass.is_cuda
+        assert there.potentials.y.is_cuda
+        assert there.value == pytest.approx(solved.value, abs=1e-10)
+
+
+def test_a_batch_is_its_pairs(monkeypatch):
+    x, y = cloud(0, 7 * 12, 4).view(7, 12, 4), cloud(1, 7 * 9, 4).view(7, 9, 4)
+    alone = torch.tensor([wasserstein(a, b).value for a, b in zip(x, y, strict=True)], dtype=torch.float64)
+    for threads in (None, 1, 3):
+        assert wasserstein_batch(x, y, threads=threads) == pytest.approx(alone.numpy(), abs=1e-12)
+    for n, d in ((9, 1), (9, 2), (9, 40)):
+        x, y = cloud(0, 7 * n, d).view(7, n, d), cloud(1, 7 * n, d).view(7, n, d)
+        x[2, 3:5] = y[2, 4]
+        alone = [wasserstein(a, b).value for a, b in zip(x, y, strict=True)]
+        for entries in (exact.BATCH_ENTRIES, 100):
+            monkeypatch.setattr(exact, "BATCH_ENTRIES", entries)
+            assert wasserstein_batch(x, y, threads=2) == pytest.approx(alone, abs=1e-12)
+    ragged = wasserstein_batch([cloud(0, 3, 2), cloud(0, 8, 5)], [cloud(1, 4, 2), cloud(1, 8, 5)])
+    assert ragged[0] == pytest.approx(wasserstein(cloud(0, 3, 2), cloud(1, 4, 2)).value, abs=1e-12)
+    assert wasserstein_batch([], []).shape == (0,)
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS, st.integers(1, 30), st.sampled_from([2, 40]), st.sampled_from([1.0, 1e-6, 1e6]))
+def test_distances_keep_their_digits(seed, n, d, scale):
+    x = cloud(seed, n, d) * scale + 100 * scale
+    y = torch.cat([x[: n // 2] + 1e-7 * scale * cloud(seed + 1, n // 2, d), cloud(seed + 2, 20, d) * scale])
+    truth = (x[:, None] - y).norm(dim=2)
+    assert distances(x, y) == pytest.approx(truth.numpy(), rel=1e-10)
+    assert distances(x, x).diagonal().abs().max() == 0
+
+
+def test_prices_refuse_what_is_not_optimal():
+    cost = torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=torch.float64).numpy()
+    assert _assignment.prices(cost, np.array([0, 1])) == pytest.approx([0, 0])
+    with pytest.raises(ValueError, match="not an optimal assignment"):
+        _assignment.prices(cost, np.array([1, 0]))
+
+
+def test_a_simplex_that_gives_up_is_an_error(monkeypatch):
+    monkeypatch.setattr(_assignment, "PIVOTS", 1)
+    with (
+        pytest.warns(UserWarning, match="numItermax"),
+        pytest.raises(RuntimeError, match="network simplex did not finish on 30 × 20"),
+    ):
+        wasserstein(cloud(0, 30, 2), cloud(1, 20, 2))
+
+
+@pytest.mark.usefixtures("as_a_user")
+def test_refuses():
+    x, y = cloud(0, 4, 2), cloud(1, 4, 2)
+    hole = x.clone()
+    hole[2, 1] = math.nan
+    far = y.clone()
+    far[0, 0] = math.inf
+    for arguments, message in (
+        ((x[:0], y), r"x must have shape .* got \(0, 2\)"),
+        ((x, y[0]), r"y must have shape .* got \(2,\)"),
+        ((x, y[:, :0]), "y must have shape"),
+        ((hole, y), "x must be finite, got NaN or infinity in row 2"),
+        ((x, far), "y must be finite, got NaN or infinity in row 0"),
+        ((x, cloud(1, 4, 3)), r"as many coordinates, got \(2,\) and \(3,\)"),
+        ((x, y.float()), "must share dtype and device"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            wasserstein(*arguments)
+    with pytest.raises(TypeError, match="x must be a floating-point tensor, got"):
+        wasserstein(x.long(), y.long())
+    for weights, message in (
+        (torch.ones(3) / 3, r"weights_x must have shape \(4,\).* got \(3,\)"),
+        (torch.ones(4), "weights_x must be non-negative and sum to 1, got sum 4"),
+        (torch.tensor([0.5, 0.5, 0.5, -0.5]), "non-negative .* least -0.5"),
+        (torch.tensor([0.5, 0.5, 0.0, math.nan]), "weights_x must be non-negative"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            wasserstein(x, y, weights_x=weights)
+    with pytest.raises(ValueError, match='metric must be "euclidean" or a cost matrix'):
+        wasserstein(x, y, metric="cosine")
+    with pytest.raises(ValueError, match=r"metric must have shape \(4, 4\)"):
+        wasserstein(x, y, metric=torch.zeros(4, 3))
+    with pytest.raises(ValueError, match="metric must be finite"):
+        wasserstein(x, y, metric=torch.full((4, 4), math.nan))
+    with pytest.raises(ValueError, match="as many point sets, got 2 and 1"):
+        wasserstein_batch([x, x], [y])
+    with pytest.raises(ValueError, match="threads must be ≥ 1"):
+        wasserstein_batch([x], [y], threads=0)
+    for pairs in (([x, hole], [y, y]), (torch.stack([x, hole]), torch.stack([y, y]))):
+        with pytest.raises(ValueError, match="x must be finite"):
+            wasserstein_batch(*pairs, threads=2)
+    with pytest.raises(ValueError, match=r"y must have shape \(sets"):
+        wasserstein_batch(x[None], y[None, None])
+
+
+def test_masses_within_rounding_of_one_are_taken():
+    x, y = cloud(0, 3, 2, torch.float32), cloud(1, 3, 2, torch.float32)
+    third = torch.full((3,), 1 / 3) + 1e-6
+    assert wasserstein(x, y, weights_x=third).value == pytest.approx(wasserstein(x, y).value, abs=1e-9)
