@@ -423,16 +423,13 @@ def preview(
 ) -> None:
     """Show a chapter in the browser while it is written: every save renders it, changed code runs again."""
     with _errors():
-        from kexue.press.plan import resolve_device
         from kexue.press.preview import Preview, serve
 
         book = _book([chapter])
         if not book.chapters:
             raise typer.Exit(book.code)
         (found,) = book.chapters
-        shown = Preview(
-            book.root, chapter, book.store, profile=profile, device=resolve_device(device), tell=typer.echo
-        )
+        shown = Preview(book.root, chapter, book.store, profile=profile, device=device, tell=typer.echo)
         try:
             server = serve(shown, port)
             typer.echo(f"http://127.0.0.1:{server.server_port}/{found.docname}.html (Ctrl-C ends)")
@@ -463,8 +460,6 @@ def _publish(book: _Book, profile: str, device: str, strict: bool, pdf: bool = F
     from kexue.press.edition import edition
     from kexue.press.publish import publish as set_site
 
-    shown = edition(book.root, book.chapters, book.store, profile=profile, device=device)
-    report = set_site(shown)
     shown = edition(book.root, book.chapters, book.store, profile=profile, device=device)
     report = set_site(shown, pdf=pdf)
     for problem in report.problems:

@@ -46,6 +46,7 @@ def server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / ".lab-settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / ".lab-workspaces"),
     }
+    environment.pop("MPLBACKEND", None)  # the tests' own: a figure in the Lab would not show
     log = (tmp_path / "server.log").open("w")
     process = subprocess.Popen(
         [sys.executable, "-m", "jupyter", "lab", *options], stdout=log, stderr=log, env=environment
@@ -107,6 +108,7 @@ def open_and_run(page: Page, name: str) -> Locator:
     page.locator(f'.jp-DirListing-item[title^="Name: {name}.md"]').dblclick()
     panel = page.locator('.jp-NotebookPanel:not(.lm-mod-hidden):has([aria-label="Code Cell Content"])')
     panel.first.wait_for(timeout=60_000)
+    page.get_by_text("| Idle").wait_for(timeout=60_000)
     run_all(page)
     return panel.first
 
@@ -130,7 +132,7 @@ def test_two_chapters_in_the_lab(server: tuple[Path, str], browser: Browser) -> 
         return [line for line in lines if line[:1] in "+-" and line and line[:3] not in ("+++", "---")]
 
     call(address, "/api/contents/book")
-    page = browser.new_page(viewport={"width": 1280, "height": 1400})
+    page = browser.new_page(viewport={"width": 1280, "height": 3000})
     page.goto(f"{address}/lab/tree/book/language?token=t")
     page.locator('.jp-DirListing-item[title^="Name: mine.md"]').wait_for(timeout=60_000)
 

@@ -29,6 +29,7 @@ _BLANK = (
     '<text x="320" y="66" text-anchor="middle" font-family="sans-serif" font-size="18" fill="#7a7a7a">'
     "not drawn yet: this chapter has no stored run</text></svg>"
 )
+_FIGURE_REFERENCE = re.compile(r"(\{numref\}`(?:[^`<]*<)?|\{ref\}`(?:[^`<]*<)?|\]\(#)([\w-]+)")
 _TITLE = re.compile(r"\A(# [^\n]*\n)(.*)\Z", re.DOTALL)
 
 
@@ -54,6 +55,11 @@ class ChapterPage:
             if "scrapbook" in output.get("metadata", {})
         }
         self._tabled = any("{verdict-table}" in cell.source for cell in cells if cell.cell_type == "markdown")
+        self._figures = {
+            name
+            for cell in cells
+            if (name := (cell.metadata.get("mystnb", {}).get("figure") or {}).get("name"))
+        }
         waiting = iter(outputs)
         staged: list[Any] = []
         line = 0
@@ -131,7 +137,10 @@ class ChapterPage:
                 )
             return "*(not measured yet)*"
 
-        return _GLUE_ROLE.sub(told, source)
+        def own(match: re.Match[str]) -> str:
+            return f"{match[1]}{self.slug}-{match[2]}" if match[2] in self._figures else match[0]
+
+        return _FIGURE_REFERENCE.sub(own, _GLUE_ROLE.sub(told, source))
 
     def _code(self, cell: Any, outputs: list[Any]) -> Iterator[Any]:
         options = cell.metadata.get("mystnb", {})
@@ -147,6 +156,9 @@ class ChapterPage:
             metadata["tags"] = list(
                 dict.fromkeys([*metadata.get("tags", ()), "hide-input"])
             )  # the table below it says the same
+        if name := (options.get("figure") or {}).get("name"):  # a label is the chapter's own, not the book's
+            figure = {**options["figure"], "name": f"{self.slug}-{name}"}
+            metadata["mystnb"] = options = {**options, "figure": figure}
         if "figure" in options:
             shown = self._one_figure(shown, options)
         images = [output for output in shown if IMAGES.keys() & output.get("data", {}).keys()]
@@ -159,7 +171,7 @@ class ChapterPage:
                 **options,
                 "image": {**(options.get("image") or {}), "alt": "Figure without description"},
             }
-        names = {cell.metadata.get("label"), (options.get("figure") or {}).get("name")}
+        names = {cell.metadata.get("label"), name}
         code = {"cell_type": "code", "source": cell.source, "execution_count": None}
         made = {**code, "outputs": shown, "metadata": metadata}
         if images and outputs and self.edition.chapter.key_figure in names - {None}:
