@@ -230,40 +230,6 @@ def test_a_gpu_is_held_by_one_run_unless_it_says_that_two_fit(
     assert not (tmp_path / "large").exists()
 
 
-def test_with_certificates_only(book: TinyBook, tmp_path: Path):
-    from distributed import Security
-
-    temporary = Security.temporary()
-    files = {}
-    for name, text in (
-        ("ca", temporary.tls_ca_file),
-        ("cert", temporary.tls_client_cert),
-        ("key", temporary.tls_client_key),
-    ):
-        files[name] = tmp_path / f"{name}.pem"
-        files[name].write_text(text)
-    keys = {
-        "DASK_DISTRIBUTED__COMM__TLS__CA_FILE": str(files["ca"]),
-        "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true",
-    }
-    for role in ("SCHEDULER", "WORKER", "CLIENT"):
-        keys[f"DASK_DISTRIBUTED__COMM__TLS__{role}__CERT"] = str(files["cert"])
-        keys[f"DASK_DISTRIBUTED__COMM__TLS__{role}__KEY"] = str(files["key"])
-    cluster = Cluster(tmp_path / "cluster", env=keys, protocol="tls")
-    try:
-        cluster.start_worker("a")
-        cluster.wait_for(1)
-        assert cluster.address.startswith("tls://127.0.0.1:")
-        book.write("one")
-        stranger = book.kexue("run", "--cluster", cluster.address)
-        assert stranger.returncode == 2
-        assert "no Dask scheduler answers" in stranger.stderr
-        done = book.kexue("run", "--cluster", cluster.address, env=keys)
-        assert done.returncode == 0, done.stderr
-    finally:
-        cluster.stop()
-
-
 def test_no_scheduler_is_told(book: TinyBook):
     book.write("one")
     done = book.kexue("run", "--cluster", "tcp://127.0.0.1:9")
