@@ -153,12 +153,11 @@ def growth(count: int = 1000) -> None:
     """Units that do nothing on more and more workers, each a process of its own."""
     from distributed import Client, LocalCluster
 
-    from kexue.press import perform
+    from kexue.press import dispatch as press
     from kexue.press.plan import plan
-    from kexue.press.run import _Dispatch
     from kexue.press.store import Store
 
-    perform.perform = _nothing
+    press.perform = _nothing
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         (unit,) = plan(store, catalogue(ROOT)[:1], profile="smoke", device="cpu", seeds=(0,))
@@ -174,7 +173,7 @@ def growth(count: int = 1000) -> None:
             options = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "silence_logs": 50}
             with LocalCluster(n_workers=workers, **options) as cluster, Client(cluster) as client:
                 client.wait_for_workers(workers)
-                dispatch = _Dispatch(client, store, True, lambda event: None)
+                dispatch = press.Dispatch(client, store, True, lambda event: None)
                 before = resource.getrusage(resource.RUSAGE_SELF)
                 seconds = timed(lambda dispatch=dispatch: dispatch.run(units))
                 after = resource.getrusage(resource.RUSAGE_SELF)
