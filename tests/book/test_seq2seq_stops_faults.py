@@ -9,6 +9,7 @@ the seeds, as on the page. The smoke run trains too little for its verdicts to b
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -19,11 +20,17 @@ from kexue.claims import Measurement, ledger, pool, verdict_of
 from kexue.decoding import (
     beam,
     bounds,
+    corpus,
+    counterexamples,
+    decode,
     envelopes,
+    exact,
     heads,
+    loops,
     ngram,
     repetition,
     rules,
+    transformer,
 )
 from tests.book.chapters import chapter, planted
 
