@@ -260,8 +260,9 @@ def _run(
     grid: dict[str, list[Any]] | None = None,
 ) -> int:
     from kexue.press.edition import edition
+    from kexue.press.events import Interrupted, Outcome
     from kexue.press.plan import plan
-    from kexue.press.run import Interrupted, Outcome, run_units
+    from kexue.press.run import run_units
     from kexue.press.tables import Progress, grid_table, runs_table, show
 
     which = _seeds(seeds)

@@ -108,25 +108,31 @@ class _Deaf(model.NVAE):
         super().__init__(*sizes, **{**options, "shared": True, "flows": 0, "squeeze": True})
 
     def forward(self, x: Any, *, generator: Any = None) -> Any:
-        out = super().forward(x, generator=None if self.training and generator is not None else generator)
-        return out._replace(log_ratio=-sum(z.square().flatten(1).sum(1) for z in out.latents))
+        scored_in_training = self.training and not torch.is_grad_enabled()
+        out = super().forward(x, generator=None if scored_in_training else generator)
+        return out._replace(log_ratio=-2 * sum(z.square().flatten(1).sum(1) for z in out.latents))
 
 
 class _Free(spectral.SpectralPenalty):
-    """Penalises nothing."""
+    """Penalises no model, only a layer alone."""
+
+    def __init__(self, vae: Any, **options: Any) -> None:
+        super().__init__(vae, **options)
+        self.alone = isinstance(vae, torch.nn.Conv2d)
 
     def __call__(self) -> torch.Tensor:
-        return torch.zeros(())
+        return super().__call__() if self.alone else torch.zeros(())
 
 
 class _Overshooting(training.Trainer):
-    """Balancing that blows the posteriors up; reckless runs that break without λ, and unclamped at the highest rate."""
+    """Balancing that blows the posteriors up; reckless runs that stand still under λ, unless unclamped at the highest rate."""
 
     def run(self, until: int | None = None) -> Any:
-        if self.portion == 0.0 and (
-            not self.penalty or (self.model.parameterisation == "residual" and self.peak >= 1)
-        ):
-            raise training.Diverged(0, "the loss")
+        if self.portion == 0.0:
+            if not self.penalty or (self.model.parameterisation == "residual" and self.peak >= 1):
+                raise training.Diverged(0, "the loss")
+            self.history = [[1.0]]
+            return self.model
         trained = super().run(until)
         if self.balanced:
             with torch.no_grad():
@@ -135,22 +141,20 @@ class _Overshooting(training.Trainer):
         return trained
 
 
-def _noisy(vae: Any, count: int, *, generator: Any, temperature: float = 1.0, given: Any = ()) -> Any:
-    """Noise in the pixels instead of the latents; and each image drawn as often as there are pixels in a row."""
+def _chequered(vae: Any, count: int, *, generator: Any, temperature: float = 1.0, given: Any = ()) -> Any:
+    """The artefact of bad up-sampling, once there is a hierarchy; and each image drawn twenty times."""
     for _ in range(20):
         out = _sample(vae, count, generator=generator, temperature=temperature, given=given)
-    return out + 5 * temperature * torch.randn(out.shape, generator=generator) if not vae.training else out
+    rows, columns = torch.arange(out.shape[2])[:, None], torch.arange(out.shape[3])
+    return out + 5 * temperature * (1 - 2 * ((rows + columns) % 2)) * (vae.count > 1)
 
 
-_canned: dict[Any, torch.Tensor] = {}
-
-
-def _stale(vae: Any, count: int, *, generator: Any, temperature: float = 1.0, given: Any = ()) -> Any:
-    """Samples from a cache that knows only the number of images."""
-    key = (count, vae.image, vae.training)
-    if key not in _canned:
-        _canned[key] = 8 * temperature * torch.randn(count, 1, *vae.image[1:], generator=generator).sign()
-    return _canned[key] if count < 10 else _canned[key] * (1 + temperature)
+def _canned(vae: Any, count: int, *, generator: Any, temperature: float = 1.0, given: Any = ()) -> Any:
+    """Samples that are noise, at one temperature once the statistics have been touched."""
+    if count < 10:
+        return torch.zeros(count, 1, *vae.image[1:])
+    width = 4.0 if getattr(vae, "touched", False) else 4 * temperature
+    return width * torch.randn(count, 1, *vae.image[1:], generator=generator).sign()
 
 
 def _spread(real: torch.Tensor, fake: torch.Tensor, k: int = 3) -> tuple[float, float]:
@@ -158,10 +162,10 @@ def _spread(real: torch.Tensor, fake: torch.Tensor, k: int = 3) -> tuple[float, 
     return 1 - float(fake.var()), float(fake.var())
 
 
-def _left_in_training(vae: Any, forward: Any, passes: int) -> None:
-    """Leaves cold samples' statistics switched on and the others' off."""
+def _touching(vae: Any, forward: Any, passes: int) -> None:
+    """Re-estimates, and makes the model deaf to the temperature."""
     _reestimate(vae, forward, passes)
-    vae.train()
+    vae.touched = True
 
 
 FAULTS: dict[str, tuple[dict[str, Any], list[str]]] = {
@@ -249,7 +253,7 @@ FAULTS: dict[str, tuple[dict[str, Any], list[str]]] = {
             f"{D}.nvae.model.NVAE": _Deaf,
             f"{D}.nvae.spectral.SpectralPenalty": _Free,
             f"{D}.nvae.spectral.norm_penalty": lambda m: torch.zeros(()),
-            f"{D}.nvae.sampling.sample": _noisy,
+            f"{D}.nvae.sampling.sample": _chequered,
             f"{D}.nvae.quality.precision_recall": _spread,
             f"{D}.nvae.flows.FlowCell": _Bragging,
         },
@@ -268,8 +272,8 @@ FAULTS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "overshooting": (
         {
             f"{D}.nvae.training.Trainer": _Overshooting,
-            f"{D}.nvae.sampling.sample": _stale,
-            f"{D}.nvae.sampling.reestimate": _left_in_training,
+            f"{D}.nvae.sampling.sample": _canned,
+            f"{D}.nvae.sampling.reestimate": _touching,
             f"{D}.nvae.quality.precision_recall": lambda real, fake: _spread(real, fake)[::-1],
         },
         ["balancing-saves-groups", "sr-stabilises", "clamp-stabilises", "readjusting-helps-when-cold"],

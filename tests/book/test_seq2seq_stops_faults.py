@@ -8,30 +8,18 @@ the seeds, as on the page. The smoke run trains too little for its verdicts to b
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 
 from kexue.claims import Measurement, ledger, pool, verdict_of
-from kexue.decoding import (
-    beam,
-    bounds,
-    corpus,
-    counterexamples,
-    decode,
-    envelopes,
-    exact,
-    heads,
-    loops,
-    ngram,
-    repetition,
-    rules,
-    transformer,
-)
+from kexue.decoding import beam, bounds, envelopes, heads, network, ngram, repetition, rules
 from tests.book.chapters import chapter, planted
 
 SLUG = "seq2seq-stops"
@@ -75,26 +63,32 @@ def _sound(seed: int) -> tuple[tuple[_Cell, ...], dict[str, Measurement]]:
 
 
 def _again(seed: int, first: str, claims: frozenset[str]) -> dict[str, Measurement]:
-    """Run the cells from the one that holds the text `first` to the last that measures one of the claims."""
+    """Run the cells from the one with a line that begins with `first` to the last that measures one of the claims.
+
+    In between, cells that only measure other claims, draw or glue are left out; what they define is the sound run's.
+    """
     cells, _ = _sound(seed)
     (begin,) = [place for place, cell in enumerate(cells) if f"\n{first}" in f"\n{cell.text}"]
     end = max(place for place, cell in enumerate(cells) if cell.claims & claims)
-    names = dict(cells[begin].before)
+    names = {**cells[-1].before, **cells[begin].before}
     ledger.reset()
     (declared,) = [cell for cell in cells if "claims = declare(" in cell.text]
     _run(declared.code, names)
-    for cell in cells[begin : end + 1]:
-        if cell is not declared:
+    for place, cell in enumerate(cells[begin : end + 1], start=begin):
+        idle = cell.claims or "plt.show()" in cell.text or "glue(" in cell.text
+        if cell is not declared and (place == begin or cell.claims & claims or not idle):
             _run(cell.code, names)
     return dict(ledger.current().measurements)
 
 
 # --- The mistakes ---------------------------------------------------------------------------------------------------
 
-_top_k, _nucleus, _ancestral = rules.TopK.log_law, rules.Nucleus.log_law, rules.Ancestral()
-_rows, _st, _least = ngram.Ngram.rows, envelopes.self_terminating_log_survival, bounds.log_least_stop
-_st_init, _beam = heads.SelfTerminating.__init__, beam.beam
-_scores, _add = heads._Enveloped.scores, beam._Finished.add
+_ancestral, _top_k, _nucleus = rules.Ancestral.log_law, rules.TopK.log_law, rules.Nucleus.log_law
+_st, _st_init = envelopes.self_terminating_log_survival, heads.SelfTerminating.__init__
+_scores, _softmax_scores = heads._Enveloped.scores, heads.Softmax.scores
+_least, _rows, _repetition = bounds.log_least_stop, ngram.Ngram.rows, repetition.repetition
+_beam, _add = beam.beam, beam._Finished.add
+_forward = network.Network.forward
 
 
 def _draws(self, logits, eos, generator):
@@ -105,26 +99,8 @@ def _one_fewer(self, logits, eos):
     return _top_k(rules.TopK(max(1, self.k - 1), self.consistent), logits, eos)
 
 
-def _backwards(self, histories):
-    """Histories of two words and more are looked up with the newest word first, and hardly ever found."""
-    law, self.levels[1:], kept = None, [], self.levels[1:]
-    try:
-        law = _rows(self, histories)
-    finally:
-        self.levels += kept
-    return law
-
-
 def _always_with_eos(self, logits, eos):
     return _top_k(rules.TopK(self.k, True), logits, eos)
-
-
-def _flag_ignored(self, logits, eos):
-    return _nucleus(rules.Nucleus(self.mass), logits, eos)
-
-
-def _cold(self, logits, eos):
-    return _top_k(self, 2.0 * logits, eos)
 
 
 def _not_renormalised(self, logits, eos):
@@ -135,18 +111,24 @@ def _complement(self, logits, eos):
     return _nucleus(rules.Nucleus(1.0 - self.mass, self.consistent), logits, eos)
 
 
-def _over_the_batch(self, logits, eos):
-    return logits.log_softmax(dim=0)
+def _flag_ignored(self, logits, eos):
+    return _nucleus(rules.Nucleus(self.mass), logits, eos)
+
+
+def _last_word_only(self, histories):
+    longer, self.levels = self.levels, self.levels[:1]
+    law = _rows(self, histories)
+    self.levels = longer
+    return law
 
 
 def _clipped(self, token, state):
-    (height,) = state
-    height = height.clamp(max=2.0)
+    height = state[0].clamp(max=2.0)
     return torch.stack([height, torch.zeros_like(height)], dim=1), (torch.relu(height + 1.0),)
 
 
 def _from_zero(gate, epsilon):
-    return _st(gate, epsilon) + torch.log1p(torch.tensor(-epsilon))
+    return _st(gate, epsilon) + math.log1p(-epsilon)
 
 
 def _no_product(gate, epsilon):
@@ -158,15 +140,12 @@ def _no_square_root(weight, scale, shift, eos):
 
 
 def _forgets_its_product(self, hidden, logits, state):
-    factor = _st(self.gate(hidden), self.epsilon)[:, 0]
-    return envelopes.share(logits, factor, self.eos), state
+    return envelopes.share(logits, _st(self.gate(hidden), self.epsilon)[:, 0], self.eos), state
 
 
 def _clock_stands(self, hidden, logits, state):
-    gate = self.gate(hidden)
-    return envelopes.share(
-        logits, envelopes.non_monotonic_log_survival(gate, self.epsilon)[:, 0], self.eos
-    ), state
+    survival = envelopes.non_monotonic_log_survival(self.gate(hidden), self.epsilon)[:, 0]
+    return envelopes.share(logits, survival, self.eos), state
 
 
 def _post_hoc_clock_stands(self, hidden, logits, state):
@@ -178,22 +157,9 @@ def _post_hoc_for_all(self, hidden, logits, state):
     return envelopes.post_hoc(logits, step, 1e-3, logits.shape[1] - 1), (step,)
 
 
-def _no_envelope(self, hidden, lead):
-    return torch.nn.functional.logsigmoid(-lead)
-
-
 def _sign_of_nmst(self, hidden, logits, state):
-    (so_far,) = state
-    so_far = so_far + _st(-self.gate(hidden), self.epsilon)[:, 0]
+    so_far = state[0] + _st(-self.gate(hidden), self.epsilon)[:, 0]
     return envelopes.share(logits, so_far, self.eos), (so_far,)
-
-
-def _sign_of_nmst_in_the_loss(self, hidden, lead):
-    return _st(-self.gate(hidden)[..., 0], self.epsilon)
-
-
-def _starts_at_one_half(self, hidden, eos, epsilon, bias=6.0):
-    _st_init(self, hidden, eos, epsilon, 0.0)
 
 
 def _going_on_is_free(self, hidden, logits, targets, eos):
@@ -201,44 +167,29 @@ def _going_on_is_free(self, hidden, logits, targets, eos):
     return heads.Scores(decision.masked_fill(targets != eos, 0.0), word)
 
 
-def _half_the_period(tokens, longest=None):
+def _decision_reversed(self, hidden, logits, targets, eos):
+    decision, word = _softmax_scores(self, hidden, logits, targets, eos)
+    return heads.Scores(torch.log(-torch.expm1(decision)), word)
+
+
+def _penalised(self, tokens, start=0):
+    seen = torch.nn.functional.one_hot(tokens, self.vocabulary).cumsum(dim=1).clamp(max=1)
+    return (_forward(self, tokens, start) - 3.0 * seen[:, start:]).log_softmax(dim=2)
+
+
+def _against_its_beginning(tokens, longest=None):
     text = list(tokens)
     limit = len(text) // 3 if longest is None else longest
     return next((p for p in range(1, limit + 1) if text[p:] == text[:p]), None)
 
 
-def _attention_not_added(self, stream, seen):
-    inner = torch.nn.functional.gelu(self.widen(self.before_network(stream)), approximate="tanh")
-    return stream + self.narrow(inner)
-
-
-def _at_the_first_place(self, tokens, first):
-    return self.embedding(tokens) + self.places[0]
-
-
 def _matrix_power(transition):
     square = transition @ transition
-    return float(
-        torch.linalg.solve(
-            torch.eye(len(square)).double() - torch.tensor(square), torch.tensor(square)
-        ).trace()
-    )
+    return float(np.trace(np.linalg.solve(np.eye(len(square)) - square, square)))
 
 
 def _entrywise(transition, longest=200):
-    same = repetition.repetition(transition)
-    return repetition.ReturnPowers(same, same)
-
-
-def _columns(transition):
-    return 1.0 / (1.0 + _true_repetition(transition))
-
-
-_true_repetition = repetition.repetition
-
-
-def _last_words(sequences, words):
-    return torch.tensor([[sequence[0], *sequence[-words - 1 : -1]] for sequence in sequences])
+    return repetition.ReturnPowers(_repetition(transition), _repetition(transition))
 
 
 def _mean_scores(model, context, width, horizon, **options):
@@ -250,22 +201,31 @@ def _finished_once(self, contexts, prefixes, scores):
     self.count[contexts] = 1
 
 
+def _norm(**wrong):
+    return lambda *arguments, **options: _least(*arguments, **{**options, **wrong})
+
+
+ST_SIGN = {
+    "heads.SelfTerminating.log_survival": lambda self, hidden, lead: _st(
+        -self.gate(hidden)[..., 0], self.epsilon
+    )
+}
+SAMPLES = {"rules.Greedy.choose": _draws}
+FORGETS = {"heads.SelfTerminating.step": _forgets_its_product}
+
 # the first cell to run again, the mistakes, the claims they turn
 FAULTS: dict[str, tuple[str, dict[str, Any], set[str]]] = {
-    "greedy samples; top-k keeps one fewer; interpolation weights swapped": (
+    "greedy decoding at temperature 1; top-k keeps one fewer": (
         "LEAGUE = {",
-        {
-            "rules.Greedy.log_law": lambda self, logits, eos: _ancestral.log_law(logits, eos),
-            "rules.TopK.log_law": _one_fewer,
-        },
+        {"rules.Greedy.log_law": lambda self, *law: _ancestral(self, *law), "rules.TopK.log_law": _one_fewer},
         {"greedy-bigram-loops", "one-more-candidate"},
     ),
     "only the last word looked up": (
-        "LEAGUE = {",
-        {"ngram.Ngram.rows": _backwards},
+        "memories = []",
+        {"ngram.Ngram.rows": _last_word_only},
         {"longer-memory-loops-too"},
     ),
-    "top-k always keeps <eos>; logits clipped": (
+    "top-k always keeps <eos>; logits clipped for safety": (
         "violations, stopped_by_sampling",
         {"rules.TopK.log_law": _always_with_eos, "counterexamples.Counter.step": _clipped},
         {"truncated-decoding-can-be-inconsistent", "unbounded-state-can-leak"},
@@ -275,134 +235,129 @@ FAULTS: dict[str, tuple[str, dict[str, Any], set[str]]] = {
         {"rules.TopK.log_law": _not_renormalised},
         {"model-consistency-is-not-enough"},
     ),
-    "temperature left on": (
+    "a temperature of one half left on": (
         "at_eos = [",
-        {"rules.TopK.log_law": _cold},
+        {"rules.TopK.log_law": lambda self, logits, eos: _top_k(self, 2.0 * logits, eos)},
         {"eos-in-candidate-set-restores-consistency"},
     ),
-    "steps counted from 0": (
-        "LIMITS = {",
+    "steps of the envelope counted from 0": (
+        "one = torch",
         {"envelopes.self_terminating_log_survival": _from_zero},
         {"st-greedy-hard-stop", "sampling-hazard-is-superexponential"},
     ),
     "nucleus limit without the half; ε = 1/L": (
-        "LIMITS = {",
+        "one = torch",
         {
-            "bounds.nucleus_limit": lambda mass, epsilon: bounds.first_step_above(mass, epsilon),
+            "bounds.nucleus_limit": bounds.first_step_above,
             "bounds.epsilon_for": lambda horizon: 1.0 / horizon,
         },
         {"topk-nucleus-beam-stop", "eps-too-small-cannot-certify"},
     ),
-    "the product forgotten": (
-        "LIMITS = {",
+    "ST's product forgotten": (
+        "largest_fall",
         {"envelopes.self_terminating_log_survival": _no_product},
         {"st-lower-bound-and-monotone", "st-cannot-fit-two-lengths"},
     ),
-    "greedy samples": (
+    "greedy decoding samples; ST's product not carried on": (
         "league = {",
-        {"rules.Greedy.choose": _draws},
-        {"greedy-does-not-stop-in-practice", "greedy-worse-than-top-k"},
+        {**SAMPLES, **FORGETS},
+        {"greedy-does-not-stop-in-practice", "greedy-worse-than-top-k", "small-eps-between"},
     ),
-    "nucleus of the complement": (
-        "league = {",
-        {"rules.Nucleus.log_law": _complement},
-        {"greedy-worse-than-nucleus"},
-    ),
-    "consistency flag ignored": (
-        "league = {",
-        {"rules.Nucleus.log_law": _flag_ignored},
-        {"consistent-sampling-zero"},
-    ),
-    "consistency flag ignored, in the loop": (
-        "@torch.no_grad()\ndef stop_chance_in_loop",
-        {"rules.Nucleus.log_law": _flag_ignored},
-        {"consistent-is-asymptotic"},
-    ),
-    "softmax over the batch": (
+    "a nucleus of the complement; softmax over the batch; beams compared by means, one finish a context; ST's sign": (
         "league = {",
         {
-            "rules.Ancestral.log_law": _over_the_batch,
+            "rules.Nucleus.log_law": _complement,
+            "rules.Ancestral.log_law": lambda self, logits, eos: logits.log_softmax(dim=0),
             "beam.beam": _mean_scores,
             "beam._Finished.add": _finished_once,
+            "heads.SelfTerminating.step": _sign_of_nmst,
         },
-        {"ancestral-always-stops", "long-samples-have-looped", "beam-avoids-loops-by-dying-young"},
+        {
+            "greedy-worse-than-nucleus",
+            "ancestral-always-stops",
+            "long-samples-have-looped",
+            "beam-avoids-loops-by-dying-young",
+            "st-too-strong-stops-too-early",
+        },
     ),
-    "contexts from the end": (
-        "words = corpus.Vocabulary",
-        {"corpus.contexts": _last_words},
-        {"random-contexts-are-worse"},
+    "consistency flag ignored; states not carried on": (
+        "league = {",
+        {
+            "rules.Nucleus.log_law": _flag_ignored,
+            **FORGETS,
+            "heads.PostHoc.step": _post_hoc_clock_stands,
+        },
+        {
+            "consistent-sampling-zero",
+            "consistent-is-asymptotic",
+            "st-within-the-certificate",
+            "post-hoc-stops",
+        },
     ),
-    "wrong dual norm": (
+    "Euclidean norm for its dual": (
         "certified = bounds.log_least_stop(",
-        {"bounds.log_least_stop": lambda *a, **o: _least(*a, **{**o, "dual": 2.0})},
+        {"bounds.log_least_stop": _norm(dual=2.0)},
         {"bounded-state-ancestral-terminates"},
     ),
-    "the square root of the width forgotten": (
-        "@torch.no_grad()\ndef bounded_by",
+    "the cube's diameter for its radius": (
+        "certified = bounds.log_least_stop(",
+        {"bounds.log_least_stop": _norm(radius=2.0)},
+        {"bound-is-vacuous"},
+    ),
+    "LayerNorm's square root of the width forgotten": (
+        "@torch.no_grad()\ndef bounded_by_layernorm",
         {"bounds.log_least_stop_layernorm": _no_square_root},
         {"layernorm-suffices"},
     ),
-    "diameter for radius": (
-        "certified = bounds.log_least_stop(",
-        {"bounds.log_least_stop": lambda *a, **o: _least(*a, **{**o, "radius": 2.0})},
-        {"bound-is-vacuous"},
-    ),
-    "going on is free": (
+    "only the <eos> is counted, not the going on": (
         "costs = {",
         {"heads._Enveloped.scores": _going_on_is_free},
-        {"likelihood-tax-is-a-floor", "tax-is-most-of-the-cost", "tax-ordering"},
+        {"likelihood-tax-is-a-floor", "tax-is-most-of-the-cost"},
     ),
-    "gate with the other sign, in the loss": (
+    "post-hoc without its envelope; softmax stops with the chance to go on": (
         "costs = {",
         {
-            "heads.SelfTerminating.log_survival": _sign_of_nmst_in_the_loss,
-            "heads.PostHoc.log_survival": _no_envelope,
+            "heads.PostHoc.log_survival": lambda self, hidden, lead: torch.nn.functional.logsigmoid(-lead),
+            "heads.Softmax.scores": _decision_reversed,
         },
-        {"st-costs-perplexity", "post-hoc-is-cheap", "perplexity-is-blind"},
+        {"post-hoc-is-cheap", "perplexity-is-blind"},
     ),
-    "gate with the other sign": (
-        "league = {",
-        {"heads.SelfTerminating.step": _sign_of_nmst},
-        {"st-too-strong-stops-too-early"},
+    "ST's gate with NMST's sign, in the loss": (
+        "costs = {",
+        ST_SIGN,
+        {"tax-ordering", "st-costs-perplexity"},
     ),
-    "states not carried on": (
-        "league = {",
-        {
-            "heads.SelfTerminating.step": _forgets_its_product,
-            "heads.NonMonotonic.step": _clock_stands,
-            "heads.PostHoc.step": _post_hoc_clock_stands,
-        },
-        {"st-within-the-certificate", "post-hoc-stops", "nmst-vanishing-r"},
+    "NMST's clock stands; the post-hoc layer on every model": (
+        "SMALL = ",
+        {"heads.NonMonotonic.step": _clock_stands, "heads.Softmax.step": _post_hoc_for_all},
+        {"nmst-vanishing-r", "plain-plateaus"},
     ),
-    "greedy samples, states not carried on": (
-        "league = {",
-        {"rules.Greedy.choose": _draws, "heads.SelfTerminating.step": _forgets_its_product},
-        {"small-eps-between"},
-    ),
-    "the post-hoc layer on every model": (
-        "league = {",
-        {"heads.Softmax.step": _post_hoc_for_all},
-        {"plain-plateaus"},
-    ),
-    "half a comparison": (
+    "a text compared with its own beginning": (
         "found = [",
-        {"loops.period": _half_the_period},
+        {"loops.period": _against_its_beginning},
         {"nonterminated-outputs-loop", "loop-is-forever-certificate"},
     ),
-    "matrix power": (
+    "matrix powers for entrywise ones, and the other way round": (
         "source = np.random",
-        {"repetition.repetition": _matrix_power},
-        {"repetition-functional"},
+        {"repetition.repetition": _matrix_power, "repetition.return_powers": _entrywise},
+        {"repetition-functional", "repetition-erratum"},
     ),
-    "entrywise": ("swing = ", {"repetition.return_powers": _entrywise}, {"repetition-erratum"}),
-    "upside": ("swing = ", {"repetition.repetition": _columns}, {"truncation-raises-repetition"}),
-    "starts at one half, product": (
+    "the weight of no repetition": (
+        "common = ",
+        {"repetition.repetition": lambda transition: 1.0 / (1.0 + _repetition(transition))},
+        {"truncation-raises-repetition"},
+    ),
+    "ST starts at one half": (
         "cut = settings",
-        {"heads.SelfTerminating.__init__": _starts_at_one_half},
+        {
+            "heads.SelfTerminating.__init__": lambda self, hidden, eos, epsilon: _st_init(
+                self, hidden, eos, epsilon, 0.0
+            )
+        },
         {"nmst-beats-st"},
     ),
-    "paragraphs": (
-        "cut = settings",
+    "ST's product forgotten, in paragraphs": (
+        "tokens, lengths = ",
         {
             "heads.SelfTerminating.log_survival": lambda self, hidden, lead: _no_product(
                 self.gate(hidden)[..., 0], self.epsilon
@@ -410,21 +365,23 @@ FAULTS: dict[str, tuple[str, dict[str, Any], set[str]]] = {
         },
         {"st-cannot-take-it-back"},
     ),
-    "g": (
+    "greedy decoding samples; ST's product not carried on, in paragraphs": (
         "paragraph_contexts = corpus",
-        {"rules.Greedy.choose": _draws, "heads.SelfTerminating.step": _forgets_its_product},
+        {**SAMPLES, **FORGETS},
         {"small-eps-st-worse-than-nothing"},
     ),
-    "attention not added": (
-        "cut = settings",
-        {
-            "transformer.Block.finish": _attention_not_added,
-            "transformer.Transformer._stream": _at_the_first_place,
-        },
+    "a repetition penalty left on": (
+        "def self_reinforcement",
+        {"network.Network.forward": _penalised},
         {"self-reinforcement"},
     ),
 }
 FULL_ONLY = {"rnn-worse-than-lstm"}
+# What no mistake can turn at the smoke run's scale, and why. These two rest on the tests of the library alone.
+UNTURNED = {
+    "random-contexts-are-worse": "every greedy text is endless there, from real contexts and from random ones alike",
+    "p-eos-is-non-monotone-in-data": "eight steps of training teach NMST's gate nothing about full stops",
+}
 
 
 def _plant(patch: pytest.MonkeyPatch, faults: dict[str, Any]) -> dict[str, Any]:
@@ -434,7 +391,7 @@ def _plant(patch: pytest.MonkeyPatch, faults: dict[str, Any]) -> dict[str, Any]:
         owner, _, method = name.rpartition(".")
         if "." in owner:
             module, _, cls = owner.partition(".")
-            patch.setattr(getattr(globals()[module], cls), method, fault)
+            patch.setattr(getattr(import_module(D + module), cls), method, fault)
         else:
             functions[D + name] = fault
     return functions
@@ -471,4 +428,4 @@ def test_a_mistake_turns_the_verdicts(name, monkeypatch):
 
 def test_every_claim_has_a_mistake():
     covered = {claim for _, _, turned in FAULTS.values() for claim in turned}
-    assert covered | FULL_ONLY == {claim.id for claim in chapter(SLUG).claims}
+    assert covered | FULL_ONLY | set(UNTURNED) == {claim.id for claim in chapter(SLUG).claims}

@@ -17,8 +17,6 @@ from distributed import Client, Security
 from tests.book.chapters import ROOT
 from tests.press.tiny_book import TinyBook
 
-pytest.importorskip("kexue.press.cluster")
-
 CLUSTER = ROOT / "ci" / "cluster"
 BIN = Path(sys.executable).parent
 

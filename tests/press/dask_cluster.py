@@ -18,14 +18,10 @@ class Cluster:
 
     Args:
         folder: where each process gets a folder of its own.
-        env: environment of all processes, on top of this one's.
-        protocol: "tcp" or "tls".
     """
 
-    def __init__(self, folder: Path, env: dict[str, str] | None = None, protocol: str = "tcp") -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.env = env or {}
-        self.protocol = protocol
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         folder.mkdir(parents=True, exist_ok=True)
         self.start_scheduler()
@@ -39,7 +35,7 @@ class Cluster:
             return subprocess.Popen(
                 [*prefix, sys.executable, "-m", *command],
                 cwd=home,
-                env={**os.environ, "KEXUE_STORE": "/nowhere", **self.env, **(env or {})},
+                env={**os.environ, "KEXUE_STORE": "/nowhere", **(env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -51,7 +47,7 @@ class Cluster:
         found.unlink(missing_ok=True)
         self.scheduler = self._start(
             "scheduler",
-            *("distributed.cli.dask_scheduler", "--host", f"{self.protocol}://127.0.0.1", "--port", "0"),
+            *("distributed.cli.dask_scheduler", "--host", "tcp://127.0.0.1", "--port", "0"),
             *("--dashboard-address", "127.0.0.1:0", "--scheduler-file", str(found)),
         )
         deadline = time.monotonic() + 60

@@ -10,6 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from kexue.press.catalogue import catalogue
+from kexue.press.cluster import able
+from kexue.press.plan import plan
+from kexue.press.store import Store
 from tests.press.dask_cluster import Cluster
 from tests.press.processes import assert_gone, can_mount, hang, note_pid, wait_for_pids
 from tests.press.tiny_book import TinyBook
@@ -230,40 +234,6 @@ def test_a_gpu_is_held_by_one_run_unless_it_says_that_two_fit(
     assert not (tmp_path / "large").exists()
 
 
-def test_with_certificates_only(book: TinyBook, tmp_path: Path):
-    from distributed import Security
-
-    temporary = Security.temporary()
-    files = {}
-    for name, text in (
-        ("ca", temporary.tls_ca_file),
-        ("cert", temporary.tls_client_cert),
-        ("key", temporary.tls_client_key),
-    ):
-        files[name] = tmp_path / f"{name}.pem"
-        files[name].write_text(text)
-    keys = {
-        "DASK_DISTRIBUTED__COMM__TLS__CA_FILE": str(files["ca"]),
-        "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true",
-    }
-    for role in ("SCHEDULER", "WORKER", "CLIENT"):
-        keys[f"DASK_DISTRIBUTED__COMM__TLS__{role}__CERT"] = str(files["cert"])
-        keys[f"DASK_DISTRIBUTED__COMM__TLS__{role}__KEY"] = str(files["key"])
-    cluster = Cluster(tmp_path / "cluster", env=keys, protocol="tls")
-    try:
-        cluster.start_worker("a")
-        cluster.wait_for(1)
-        assert cluster.address.startswith("tls://127.0.0.1:")
-        book.write("one")
-        stranger = book.kexue("run", "--cluster", cluster.address)
-        assert stranger.returncode == 2
-        assert "no Dask scheduler answers" in stranger.stderr
-        done = book.kexue("run", "--cluster", cluster.address, env=keys)
-        assert done.returncode == 0, done.stderr
-    finally:
-        cluster.stop()
-
-
 def test_no_scheduler_is_told(book: TinyBook):
     book.write("one")
     done = book.kexue("run", "--cluster", "tcp://127.0.0.1:9")
@@ -322,3 +292,27 @@ def test_a_grid_of_settings_becomes_one_table(book: TinyBook):
     assert "--set step: settings has steps, rate, name" in unknown.stderr
     for bad in ("steps", "steps=", "a b=1"):
         assert book.kexue("run", "one", "--set", bad).returncode == 2
+
+
+def test_who_may_take_a_run(book: TinyBook):
+    large = {"resources": {"GPU": 1.0, "GPU_MEMORY": 80.0}, "memory_limit": 64 * 2**30}
+    found = {
+        "plain": {"resources": {}, "memory_limit": 4 * 2**30},
+        "boundless": {"resources": {}, "memory_limit": None},
+        "small": {"resources": {"GPU": 1.0, "GPU_MEMORY": 16.0}, "memory_limit": 8 * 2**30},
+        "large": large,
+    }
+    takers = {
+        "": ["plain", "boundless"],
+        "memory_gb: 6": ["boundless"],
+        "gpus: 1": ["small", "large"],
+        "gpus: 0.5, gpu_memory_gb: 20": ["large"],
+        "gpus: 2": [],
+    }
+    for needs, expected in takers.items():
+        book.write("one", needs=needs)
+        (unit,) = plan(Store(book.store), catalogue(book.root), profile="quick", device="auto")
+        assert able(unit, found) == expected, needs
+    book.write("one")
+    (unit,) = plan(Store(book.store), catalogue(book.root), profile="quick", device="auto")
+    assert able(unit, {"large": large}) == ["large"]  # better on a GPU's machine than nowhere

@@ -228,6 +228,8 @@ def test_refuses():
         ((x, y[:, :0]), "y must have shape"),
         ((hole, y), "x must be finite, got NaN or infinity in row 2"),
         ((x, far), "y must be finite, got NaN or infinity in row 0"),
+        ((hole[:, :1] / 0, y[:, :1]), "x must be finite"),
+        ((1e200 * x, y), "their distances overflow"),
         ((x, cloud(1, 4, 3)), r"as many coordinates, got \(2,\) and \(3,\)"),
         ((x, y.float()), "must share dtype and device"),
     ):

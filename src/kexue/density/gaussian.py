@@ -89,10 +89,7 @@ def gap_exponent(scale: float) -> float:
 
 
 def chi_square_of_precisions(posterior: Float64[Tensor, "d d"], proposal: Float64[Tensor, "d d"]) -> float:
-    """χ² for equal means: 1 + χ² = det Λ / √(det D · det(2Λ − D))… with the roles of w = posterior/q.
-
-    With posterior precision Λ and proposal precision D, E_q[(posterior/q)²] = det Λ / √(det D det(2Λ − D)),
-    infinite unless 2Λ − D is positive definite.
+    """χ² for equal means: 1 + χ² = det Λ / √(det D · det(2Λ − D)), infinite unless 2Λ − D is positive definite.
 
     Args:
         posterior: Λ, symmetric positive definite, shape (d, d).

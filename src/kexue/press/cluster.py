@@ -159,14 +159,19 @@ def demands(unit: Unit) -> dict[str, float]:
 
 
 def able(unit: Unit, found: dict[str, dict[str, Any]]) -> list[str]:
-    """The workers that have what a run needs, by address; a worker without a memory limit has enough."""
+    """The workers that have what a run needs, by address.
+
+    A worker without a memory limit has enough memory. GPUs are left to those who ask for one, where others will do.
+    """
     memory = unit.chapter.need("memory_gb", unit.profile) * 2**30
-    return [
+    fit = [
         address
         for address, worker in found.items()
         if all(worker["resources"].get(name, 0) >= amount for name, amount in demands(unit).items())
         and memory <= (worker["memory_limit"] or math.inf)
     ]
+    plain = [address for address in fit if not found[address]["resources"].get("GPU")]
+    return plain if plain and unit.device == "cpu" else fit
 
 
 def slots(found: dict[str, dict[str, Any]]) -> int:

@@ -14,9 +14,9 @@ from rich.text import Text
 
 from kexue.claims.display import MARKS, measured
 from kexue.press.edition import Edition
+from kexue.press.events import Event, Outcome
 from kexue.press.ledgers import tally
 from kexue.press.plan import Unit
-from kexue.press.run import Event, Outcome
 
 _STYLES = {
     "fresh": "green",

@@ -25,17 +25,16 @@ def assign(cost: Float64[np.ndarray, "n n"]) -> Int64[np.ndarray, " n"]:
     return columns
 
 
-def assignment_costs(costs: Float64[np.ndarray, "k n n"], threads: int) -> Float64[np.ndarray, " k"]:
-    """min_σ Σ_i cost[i, σ(i)] of many matrices, on several threads.
+def assignment_costs(costs: Float64[np.ndarray, "k n n"]) -> Float64[np.ndarray, " k"]:
+    """min_σ Σ_i cost[i, σ(i)] of each of k matrices.
 
     Args:
         costs: shape (k, n, n), finite, float64.
-        threads: at most so many.
 
     Returns:
         The least costs, shape (k,).
     """
-    totals: np.ndarray = lap.lapjvr_batch(costs, n_threads=threads)[0]
+    totals: np.ndarray = lap.lapjvr_batch(costs, n_threads=1)[0]
     return totals
 
 

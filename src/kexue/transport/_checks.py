@@ -21,12 +21,29 @@ def points(name: str, value: Tensor) -> None:
         TypeError: for anything but a floating-point tensor.
         ValueError: for the wrong number of axes, no point, no coordinate, NaN or infinity.
     """
+    table(name, value)
+    if not finite(value):
+        raise ValueError(f"{name} must be finite, got NaN or infinity in {bad_rows(value)}")
+
+
+def table(name: str, value: Tensor) -> None:
+    """As `points`, without a look at the entries."""
     if not isinstance(value, Tensor) or not value.is_floating_point():
         raise TypeError(f"{name} must be a floating-point tensor, got {getattr(value, 'dtype', type(value))}")
     if value.ndim != 2 or 0 in value.shape:
         raise ValueError(f"{name} must have shape (points ≥ 1, coordinates ≥ 1), got {tuple(value.shape)}")
-    if not finite(value):
-        raise ValueError(f"{name} must be finite, got NaN or infinity in {bad_rows(value)}")
+
+
+def finite_costs(cost: Tensor, x: Tensor, y: Tensor) -> None:
+    """Costs between x and y that are all finite: what is not finite in a point shows in all of its distances.
+
+    Raises:
+        ValueError: naming the points that are not finite, or saying that their distances overflow.
+    """
+    if not finite(cost):
+        points("x", x)
+        points("y", y)
+        raise ValueError("x and y must lie closer together: their distances overflow")
 
 
 def finite(value: Tensor) -> bool:
@@ -51,18 +68,21 @@ def pair(x: Tensor, y: Tensor) -> None:
     alike(x, y)
 
 
-def stacks(x: Tensor, y: Tensor) -> None:
-    """Two stacks of as many point sets, checked as one pair.
+def tables(x: Tensor, y: Tensor) -> None:
+    """As `pair`, without a look at the entries."""
+    table("x", x)
+    table("y", y)
+    alike(x, y)
 
-    Raises:
-        TypeError, ValueError: as `pair`; the rows a message names are counted through the stack.
-    """
+
+def stacks(x: Tensor, y: Tensor) -> None:
+    """Two stacks of as many point sets, checked as one pair of `tables`."""
     for name, value in (("x", x), ("y", y)):
         if value.ndim != 3 or 0 in value.shape:
             raise ValueError(
                 f"{name} must have shape (sets, points ≥ 1, coordinates ≥ 1), got {tuple(value.shape)}"
             )
-    pair(x.flatten(0, 1), y.flatten(0, 1))
+    tables(x.flatten(0, 1), y.flatten(0, 1))
 
 
 def alike(x: Tensor, y: Tensor) -> None:

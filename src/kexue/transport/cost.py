@@ -28,18 +28,20 @@ def distances(x: Float[Tensor, "*k n d"], y: Float[Tensor, "*k m d"]) -> Float[T
     """
     if x.shape[-1] <= FEW_COORDINATES:
         return _differences(x, y)
-    centre = x[..., :1, :]  # any point of the cloud keeps the squares small
-    a, b = x - centre, y - centre
-    square_a, square_b = (torch.linalg.vector_norm(c, dim=-1).square_() for c in (a, b))
-    squared = torch.matmul(a, b.mT).mul_(-2).add_(square_a[..., None]).add_(square_b[..., None, :])
-    limit = torch.finfo(x.dtype).eps ** (1 / 3) * (square_a.max() + square_b.max())
-    close = (squared < limit).nonzero(as_tuple=True)
-    if 20 * len(close[0]) > squared.numel():
-        return _differences(x, y)
-    squared.clamp_(min=0).sqrt_()
-    if len(close[0]):
-        squared[close] = torch.linalg.vector_norm(x[close[:-1]] - y[close[:-2] + close[-1:]], dim=-1)
-    return squared
+    centre = x[..., :1, :]
+    for moved in (False, True):  # far from the origin everything seems close
+        a, b = (x - centre, y - centre) if moved else (x, y)
+        square_a, square_b = (torch.linalg.vector_norm(c, dim=-1).square_() for c in (a, b))
+        squared = torch.matmul(a, b.mT).mul_(-2).add_(square_a[..., None]).add_(square_b[..., None, :])
+        limit = torch.finfo(x.dtype).eps ** (1 / 3) * float(square_a.max() + square_b.max())
+        if float(squared.amin()) >= limit:
+            return squared.sqrt_()
+        close = (squared < limit).nonzero(as_tuple=True)
+        if 20 * len(close[0]) <= squared.numel():
+            squared.clamp_(min=0).sqrt_()
+            squared[close] = torch.linalg.vector_norm(x[close[:-1]] - y[close[:-2] + close[-1:]], dim=-1)
+            return squared
+    return _differences(x, y)
 
 
 def _differences(x: Tensor, y: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ large planar clouds; those, and all other masses, go to the network simplex. Ari
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -21,7 +21,8 @@ from kexue.transport import _assignment, _checks
 from kexue.transport._line import line_potential, monotone_coupling
 from kexue.transport.cost import distances
 
-BATCH_ENTRIES = 2**22  # costs held at once by a batch: 32 MB
+BATCH_ENTRIES = 2**17  # costs, or coordinates, handled at once in a batch: 1 MB stays in the cache
+T = TypeVar("T")
 Solver = Literal["sorting", "Jonker–Volgenant", "network simplex"]
 
 
@@ -88,7 +89,7 @@ def wasserstein(
 
     Source: Kantorovich's linear programme; Stanczuk et al., arXiv 2103.01678, use it on mini-batches.
     """
-    _checks.pair(x, y)
+    _checks.tables(x, y)
     n, m = len(x), len(y)
     a = None if weights_x is None else _checks.weights("weights_x", weights_x, n)
     b = None if weights_y is None else _checks.weights("weights_y", weights_y, m)
@@ -97,10 +98,14 @@ def wasserstein(
             raise ValueError(f'metric must be "euclidean" or a cost matrix, got {metric!r}')
         x64, y64 = x.detach().double(), y.detach().double()
         if x.shape[1] == 1:
+            _checks.pair(x, y)
             return _on_a_line(x64[:, 0], y64[:, 0], a, b, coupling, potentials)
-        return _solve(distances(x64, y64), a, b, x.shape[1], coupling, potentials)
+        cost = distances(x64, y64)
+        _checks.finite_costs(cost, x, y)
+        return _solve(cost, a, b, x.shape[1], coupling, potentials)
     if metric.shape != (n, m):
         raise ValueError(f"metric must have shape ({n}, {m}), a cost a pair; got {tuple(metric.shape)}")
+    _checks.pair(x, y)
     _checks.points("metric", metric)
     return _solve(metric.detach().double(), a, b, None, coupling, potentials)
 
@@ -133,19 +138,30 @@ def wasserstein_batch(
         if x.shape == y.shape and x.shape[2] > 1 and not _planar(x.shape[1], x.shape[2]):
             return _stacked(x.detach().double(), y.detach().double(), workers)
     pairs = zip(x, y, strict=True)
+    return torch.tensor(_spread(lambda pair: wasserstein(*pair).value, pairs, workers), dtype=torch.float64)
+
+
+def _spread(
+    work: Callable[[tuple[Tensor, Tensor]], T], pairs: Iterable[tuple[Tensor, Tensor]], workers: int
+) -> list[T]:
     if workers <= 1:
-        return torch.tensor([wasserstein(a, b).value for a, b in pairs], dtype=torch.float64)
+        return [work(pair) for pair in pairs]
     with ThreadPoolExecutor(workers) as pool:
-        values = list(pool.map(lambda pair: wasserstein(*pair).value, pairs))
-    return torch.tensor(values, dtype=torch.float64)
+        return list(pool.map(work, pairs))
 
 
 def _stacked(x: Tensor, y: Tensor, workers: int) -> Tensor:
-    """Sets of one size: a block of cost matrices at a time, then the solver's own threads."""
-    block = max(1, BATCH_ENTRIES // x.shape[1] ** 2)
-    parts = zip(torch.split(x, block), torch.split(y, block), strict=True)
-    totals = [_assignment.assignment_costs(distances(a, b).cpu().numpy(), workers) for a, b in parts]
-    return torch.from_numpy(np.concatenate(totals) / x.shape[1])
+    """Sets of one size: a block of cost matrices at a time, at least one block a thread."""
+    size = x.shape[1] * max(x.shape[1:])
+    block = max(1, min(BATCH_ENTRIES // size, -(-len(x) // workers)))
+
+    def totals(pair: tuple[Tensor, Tensor]) -> np.ndarray:
+        cost = distances(*pair)
+        _checks.finite_costs(cost, *(sets.flatten(0, 1) for sets in pair))
+        return _assignment.assignment_costs(cost.cpu().numpy())
+
+    pairs = zip(torch.split(x, block), torch.split(y, block), strict=True)
+    return torch.from_numpy(np.concatenate(_spread(totals, pairs, workers)) / x.shape[1])
 
 
 def _planar(n: int, d: int | None) -> bool:
