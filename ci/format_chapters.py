@@ -12,12 +12,14 @@ import jupytext
 from jupytext.config import load_jupytext_configuration_file
 
 ROOT = Path(__file__).parents[1]
+KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}  # as a Lab writes it
 
 
 def formatted(path: Path) -> str:
     """The chapter with its code cells formatted by ruff, in jupytext's own layout."""
     config = load_jupytext_configuration_file(str(ROOT / "jupytext.toml"))
     notebook = jupytext.reads(path.read_text(encoding="utf-8"), fmt="md:myst", config=config)
+    notebook.metadata["kernelspec"] = dict(KERNEL)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             ruff = [sys.executable, "-m", "ruff", "format", "--quiet", "--stdin-filename", "cell.py", "-"]
