@@ -243,15 +243,17 @@ def write_levels(
     Returns:
         Bits of the file.
     """
-    rows = table.double().cpu().expand(len(images), *table.shape[1:]).reshape(-1, table.shape[-1])
-    symbols = (images * (table.shape[-1] - 1)).round().to(torch.int32).flatten().cpu().numpy()
+    levels = table.shape[-1]
+    rows = table.float().cpu().expand(len(images), *table.shape[1:])
+    symbols = (images * (levels - 1)).round().to(torch.int32).cpu()
     coder = AnsCoder()
-    for first in range(0, len(symbols), 50_000):  # a table of all images at once would fill the memory
-        part = slice(first, first + 50_000)
+    for x, law in zip(
+        symbols, rows, strict=True
+    ):  # one image at a time: all tables at once would fill the memory
         coder.encode_reverse(
-            symbols[part],
+            x.flatten().numpy(),
             Categorical(perfect=False),
-            np.ascontiguousarray(rows[part].numpy().astype(np.float32)),
+            np.ascontiguousarray(law.reshape(-1, levels).numpy()),
         )
     path.write_bytes(coder.get_compressed().astype("<u4").tobytes())
     return 8 * path.stat().st_size
