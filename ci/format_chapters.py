@@ -12,7 +12,11 @@ import jupytext
 from jupytext.config import load_jupytext_configuration_file
 
 ROOT = Path(__file__).parents[1]
-KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}  # as a Lab writes it
+KERNEL = {
+    "name": "python3",
+    "display_name": "Python 3 (ipykernel)",
+    "language": "python",
+}  # as a Lab writes it
 
 
 def formatted(path: Path) -> str:

@@ -30,6 +30,7 @@ _BLANK = (
     "not drawn yet: this chapter has no stored run</text></svg>"
 )
 _FIGURE_REFERENCE = re.compile(r"(\{numref\}`(?:[^`<]*<)?|\{ref\}`(?:[^`<]*<)?|\]\(#)([\w-]+)")
+_CHAPTER_LINK = re.compile(r"\]\(([\w./-]+)\.md(#[\w-]*)?\)")
 _TITLE = re.compile(r"\A(# [^\n]*\n)(.*)\Z", re.DOTALL)
 
 
@@ -140,7 +141,14 @@ class ChapterPage:
         def own(match: re.Match[str]) -> str:
             return f"{match[1]}{self.slug}-{match[2]}" if match[2] in self._figures else match[0]
 
-        return _FIGURE_REFERENCE.sub(own, _GLUE_ROLE.sub(told, source))
+        def staged(match: re.Match[str]) -> str:
+            """A link to another chapter's text leads to its notebook, as that is what is staged."""
+            path = (chapter.path.parent / f"{match[1]}.md").resolve()
+            there = path.is_file() and path.parent != (chapter.root / "book").resolve()
+            return f"]({match[1]}.ipynb{match[2] or ''})" if there else match[0]
+
+        chapter = self.edition.chapter
+        return _CHAPTER_LINK.sub(staged, _FIGURE_REFERENCE.sub(own, _GLUE_ROLE.sub(told, source)))
 
     def _code(self, cell: Any, outputs: list[Any]) -> Iterator[Any]:
         options = cell.metadata.get("mystnb", {})
