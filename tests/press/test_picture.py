@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kexue.claims import VERDICTS
 from kexue.press.markup import bar, chip, measurement, table
 from kexue.press.picture import interval_picture
+from kexue.press.picture import shapes as drawn
 
 NUMBER = st.floats(-1e9, 1e9, allow_nan=False)
 BOUND = st.none() | NUMBER
@@ -94,7 +95,8 @@ def test_a_chip_tells_the_verdict_by_word_and_by_shape() -> None:
     for verdict in VERDICTS:
         assert f">{verdict}</span>" in chip(verdict)
         assert chip(verdict, href="#x").startswith('<a href="#x"')
-        shapes.add(chip(verdict).split("aria-hidden")[1].split("</svg>")[0])
+        assert f'<use href="#kx-{verdict}"/>' in chip(verdict)
+        shapes.add(drawn().split(f'id="kx-{verdict}"')[1].split("</symbol>")[0])
     assert len(shapes) == len(VERDICTS)
 
 

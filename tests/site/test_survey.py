@@ -20,6 +20,12 @@ WIDTHS = (320, 390, 768, 1280)
 PICTURES = (".svg", ".png", ".jpg")
 LIMIT = 1_000_000  # bytes a page may transfer without its figures, before any compression
 STILL = "*, *::before, *::after { transition: none !important; animation: none !important; }"
+# Contrast takes half a minute on a page of a thousand cells: of what repeats itself the first dozen is examined.
+THIN = """() => {
+  const repeated = [".highlight", ".math", ".kx-measurement", "table.dataframe"];
+  for (const all of repeated) [...document.querySelectorAll(all)].slice(12).forEach((one) => one.remove());
+  for (const body of document.querySelectorAll("tbody")) [...body.rows].slice(12).forEach((row) => row.remove());
+}"""
 SHEETS = Path(__file__).resolve().parents[2] / "_build" / "contact-sheet"
 
 
@@ -45,8 +51,9 @@ def survey(browser: Browser, site: ServedSite) -> dict[str, Look]:
 def _look(browser: Browser, site: ServedSite, name: str, *, examine: bool) -> Look:
     look, sizes = Look(), {}
     with opened(browser, site, name) as (page, wrong):
-        page.on("response", lambda reply: sizes.update({reply.url: len(reply.body())}))
-        page.reload(wait_until="networkidle" if examine else "load")
+        if examine:
+            page.on("response", lambda reply: sizes.update({reply.url: len(reply.body())}))
+            page.reload(wait_until="networkidle")
         page.add_style_tag(content=STILL)
         look.wrong += [*wrong, *_faults(page)]
         look.bytes = sum(size for url, size in sizes.items() if not url.split("?")[0].endswith(PICTURES))
@@ -58,6 +65,8 @@ def _look(browser: Browser, site: ServedSite, name: str, *, examine: bool) -> Lo
                 look.shots[width] = [_shot(page, theme) for theme in ("light", "dark")]
             if width == 390:
                 look.late = _late(page)
+        if examine:
+            page.evaluate(THIN)
         for theme in ("light", "dark") if examine else ():
             _turn(page, theme)
             found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
@@ -81,12 +90,13 @@ def _shot(page: Page, theme: str) -> Image.Image:
 
 def _late(page: Page) -> str:
     """What keeps a chapter's key figure from the first screen of a phone; "" if nothing."""
+    if page.locator(".kx-banner").count():
+        return ""  # what is stale says so first
     figure = page.locator(".kx-key-figure img, .tag_kx-key-figure img").first
     if figure.count() and (box := figure.bounding_box()) is not None:
         seen = min(844.0, box["y"] + box["height"]) - box["y"]
         return f"{seen:.0f} of {box['height']:.0f} px" if seen < 0.7 * box["height"] else ""
-    measured = page.locator(".kx-article").count() and not page.locator(".kx-banner").count()
-    return "no key figure" if measured else ""
+    return "no key figure" if page.locator(".kx-article").count() else ""
 
 
 def _faults(page: Page) -> Iterator[str]:
@@ -102,8 +112,9 @@ def _faults(page: Page) -> Iterator[str]:
     lazy = "(all) => all.forEach((image) => { image.loading = 'eager' })"
     undrawn = "(all) => all.filter((i) => i.checkVisibility() && !i.naturalWidth).map((i) => i.src)"
     yield from (f"no alt text: {source}" for source in page.locator("img").evaluate_all(nameless))
-    page.locator("img").evaluate_all(lazy)
-    page.wait_for_load_state("networkidle")
+    if page.locator("img").count():
+        page.locator("img").evaluate_all(lazy)
+        page.wait_for_load_state("networkidle")
     yield from (f"not drawn: {source}" for source in page.locator("img").evaluate_all(undrawn))
 
 

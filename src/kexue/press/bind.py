@@ -119,6 +119,8 @@ def _rebased(article: Any, page: str, key: str, names: dict[str, str]) -> Any:
         element.decompose()
     for element in article.select("[id]"):
         element["id"] = f"{key}-{element['id']}"
+    for use in article.select("use"):
+        use["href"] = f"#{key}-{use['href'][1:]}"
     for details in article.select("details:not(.hide)"):
         details["open"] = ""
     for element in article.select("[src]"):

@@ -216,10 +216,7 @@ def table(
     head = "".join(f'<th role="columnheader" scope="col">{both(name)}</th>' for name, _ in listed[0])
     body = "".join(
         f'<tr role="row" {more}>'
-        + "".join(
-            f'<td role="cell" data-label="{escape(name)}"><b class="kx-label" aria-hidden="true">{both(name)}</b><div>{html}</div></td>'
-            for name, html in row
-        )
+        + "".join(f'<td role="cell" data-label="{escape(name)}"><div>{html}</div></td>' for name, html in row)
         + "</tr>"
         for row, more in zip(listed, extra, strict=True)
     )

@@ -23,7 +23,16 @@ _SHAPES = {
 
 def mark(verdict: str) -> str:
     """The verdict's mark: a tick in a disc, a cross in a diamond, a half-filled ring, a dashed ring."""
-    return f'<svg class="kx-mark" viewBox="0 0 16 16" aria-hidden="true">{_SHAPES[verdict]}</svg>'
+    return f'<svg class="kx-mark" aria-hidden="true"><use href="#kx-{verdict}"/></svg>'
+
+
+def shapes() -> str:
+    """The marks themselves, once a page; each mark on it points here."""
+    symbols = "".join(
+        f'<symbol id="kx-{verdict}" viewBox="0 0 16 16">{shape}</symbol>'
+        for verdict, shape in _SHAPES.items()
+    )
+    return f'<svg width="0" height="0" style="position:absolute" aria-hidden="true">{symbols}</svg>'
 
 
 def interval_picture(row: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from docutils import nodes
 
 from kexue.press.directive import PageDirective, html
+from kexue.press.formulas import typeset
 from kexue.press.words import both, pair
 
 if TYPE_CHECKING:
@@ -63,6 +64,18 @@ def prose(text: str) -> str:
 
 
 def _inline(text: str) -> str:
+    """One paragraph as HTML; what stands between double dollars is a formula on a line of its own."""
+    pieces = text.split("$$")
+    if len(pieces) % 2 == 0:
+        return _words(text)
+    return "".join(_formula(piece) if at % 2 else _words(piece) for at, piece in enumerate(pieces))
+
+
+def _formula(tex: str) -> str:
+    return f'<span class="kx-formula" tabindex="0">{typeset(tex.strip(), display=True)}</span>'
+
+
+def _words(text: str) -> str:
     marked = _CODE.sub(lambda found: f"<code>{found[1]}</code>", escape(text, quote=False))
     return _ARCHIVE.sub(
         lambda found: f'<a href="https://kexue.fm/archives/{found[1]}">{found[0]}</a>', marked

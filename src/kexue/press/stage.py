@@ -17,6 +17,7 @@ import yaml
 
 from kexue.press.chapterpage import ChapterPage
 from kexue.press.referencepages import write_pages
+from kexue.press.words import label_rules
 
 if TYPE_CHECKING:
     from kexue.press.edition import Edition
@@ -50,7 +51,8 @@ def stage(edition: Edition, data: dict[str, Any], folder: Path) -> tuple[str, ..
         shown["measured_at"] = page.measured
         shown["thumbnail"] = page.write_thumbnail(folder / "book" / "_static" / "figures")
         problems += page.problems
-    (folder / "_kexue").mkdir()
+    (folder / "_kexue" / "static").mkdir(parents=True)
+    (folder / "_kexue" / "static" / "kexue-words.css").write_text(label_rules(), encoding="utf-8")
     (folder / "_kexue" / "site.json").write_text(
         json.dumps(data, ensure_ascii=False, sort_keys=True), encoding="utf-8"
     )

@@ -11,6 +11,7 @@ from sphinx.search import languages
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from kexue.press import formulas, lean
+from kexue.press.picture import shapes
 from kexue.press.site import Site
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class WordsInOneLanguage(SphinxRole):
 
 def _configure(app: Sphinx, config: Config) -> None:
     config.templates_path = [*config.templates_path, str(_HERE / "templates")]
-    config.html_static_path = [*config.html_static_path, str(_HERE / "assets")]
+    config.html_static_path = [*config.html_static_path, str(_HERE / "assets"), "_kexue/static"]
     config.html_search_language = "kexue"
     options = config.html_theme_options
     if not options.get("repository_url"):
@@ -60,14 +61,19 @@ def _name_in_both_languages(app: Sphinx, doctree: nodes.document) -> None:
     title += [english, nodes.Text(" "), chinese]
 
 
+def _draw_the_marks_once(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Give a page that shows verdicts the shapes that its marks point to."""
+    if 'class="kx-mark"' in context.get("body", ""):
+        context["body"] = shapes() + context["body"]
+
+
 def _load_only_what_the_page_needs(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Keep the style of formulas off pages without one."""
-    formula = doctree is not None and any(
-        doctree.findall(lambda node: isinstance(node, nodes.math | nodes.math_block))
-    )
-    if not formula:
+    if 'class="katex' not in context.get("body", ""):
         context["css_files"] = [
             css for css in context.get("css_files", ()) if "katex" not in str(getattr(css, "filename", css))
         ]
@@ -117,11 +123,13 @@ def setup(app: Sphinx) -> None:
     formulas.setup(app)
     lean.setup(app)
     app.add_css_file("katex/katex.min.css")
+    app.add_css_file("kexue-words.css")
     for name in ("en", "zh"):
         app.add_directive(name, InOneLanguage)
         app.add_role(name, WordsInOneLanguage())
     app.connect("config-inited", _configure)
     app.connect("doctree-read", _name_in_both_languages, priority=400)  # before Sphinx collects titles
     app.connect("html-page-context", _load_only_what_the_page_needs, priority=900)
+    app.connect("html-page-context", _draw_the_marks_once, priority=900)
     app.connect("html-page-context", _offer_downloads, priority=900)
     app.connect("html-page-context", _name_the_menu_s_toggles, priority=900)

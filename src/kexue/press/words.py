@@ -109,3 +109,12 @@ def pair(english: str, chinese: str, tag: str = "div", classes: str = "") -> str
 def han(text: str, tag: str = "span") -> str:
     """Chinese text that has no English beside it, marked as such for fonts, voices and search."""
     return f'<{tag} lang="zh-CN" class="kx-zh">{escape(text)}</{tag}>' if text else ""
+
+
+def label_rules() -> str:
+    """The style rules that name the cells of a table on a phone in Chinese, made of the book's own list."""
+    return "".join(
+        f'html[data-language="zh"] .kx-table td[data-label="{english}"]::before {{ content: "{chinese}"; }}\n'
+        for english, chinese in _CHINESE.items()
+        if english[0].isupper()
+    )
