@@ -47,8 +47,8 @@ def kl_normal(q: Normal, p: Normal) -> Float[Tensor, "*shape"]:
     return 0.5 * (ratio.square() + ((q.mean - p.mean) / p.scale).square() - 1) - ratio.log()
 
 
-def log_density(z: Float[Tensor, "*shape"], of: Normal) -> Float[Tensor, "*shape"]:
-    """−½ ((z − μ)/σ)² − log σ − ½ log 2π, elementwise, in nats."""
+def log_density(z: Float[Tensor, " ..."], of: Normal) -> Float[Tensor, " ..."]:
+    """−½ ((z − μ)/σ)² − log σ − ½ log 2π, elementwise, in nats; z and the parameters broadcast."""
     return -0.5 * ((z - of.mean) / of.scale).square() - of.scale.log() - 0.5 * math.log(2 * math.pi)
 
 
