@@ -70,8 +70,8 @@ def _block(title: str, runs: Sequence[Mapping[str, Any]], data: Sequence[str]) -
     items = {
         "Commit": _distinct(runs, _commit),
         "Measured": _distinct(runs, lambda run: str(run.get("started", ""))[:10]),
-        "Device": _distinct(runs, _device),
-        "Machine": _distinct(runs, _machine),
+        "Device": _distinct(runs, device_of),
+        "Machine": _distinct(runs, machine_of),
         "Duration": _duration(runs),
         "Peak memory": _peak(runs),
         "Versions": _distinct(runs, _versions),
@@ -103,12 +103,14 @@ def _commit(run: Mapping[str, Any]) -> str:
     return f"{commit} with uncommitted changes" if commit and run.get("dirty") else commit
 
 
-def _device(run: Mapping[str, Any]) -> str:
+def device_of(run: Mapping[str, Any]) -> str:
+    """The device class of a run, with the GPU's name where it used one."""
     device, gpu = str(run.get("device", "")), (run.get("host") or {}).get("gpu")
     return f"{device} ({gpu})" if gpu and device.startswith("cuda") else device
 
 
-def _machine(run: Mapping[str, Any]) -> str:
+def machine_of(run: Mapping[str, Any]) -> str:
+    """The processor of a run and how many cores it has."""
     host = run.get("host") or {}
     cores = f"{host['cores']} cores" if host.get("cores") else ""
     return ", ".join(filter(None, [str(host.get("cpu") or ""), cores]))

@@ -62,7 +62,7 @@ def speed(site: Site) -> str:
                 continue
             cpu = [run["cpu_seconds"] for run in runs if run.get("cpu_seconds")]
             peak = max((run.get("peak_rss_mb") or 0 for run in runs), default=0)
-            machine = "; ".join(dict.fromkeys(filter(None, (provenance._machine(run) for run in runs))))
+            machine = "; ".join(dict.fromkeys(filter(None, (provenance.machine_of(run) for run in runs))))
             spread = "" if len(seconds) == 1 else f" ({_duration(min(seconds))} to {_duration(max(seconds))})"
             yield [
                 ("Chapter", _title(site, chapter)),
@@ -99,7 +99,7 @@ def runs(site: Site) -> str:
                     ("Run", f"<code>{escape(str(run.get('key', ''))[:_SHORT])}</code>"),
                     ("Commit", f"<code>{escape(short)}</code>{dirty}"),
                     ("Started", escape(str(run.get("started", ""))[:16].replace("T", " "))),
-                    ("Device", escape(provenance._device(run))),
+                    ("Device", escape(provenance.device_of(run))),
                     ("Versions", escape(versions)),
                 ]
 
