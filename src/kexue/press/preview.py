@@ -19,6 +19,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 from kexue.press.edition import Edition, edition
 from kexue.press.publish import telling
@@ -115,7 +116,10 @@ class Preview:
         )
         config.pop("latex_documents", None)
         try:
-            with patch_docutils(str(source)), docutils_namespace():
+            # sphinx-external-toc looks at every object of the process to find one collector: that wakes up the warnings
+            # of whatever libraries happen to be loaded. Sphinx's own complaints go to `warnings`, not this way.
+            with patch_docutils(str(source)), docutils_namespace(), catch_warnings():
+                simplefilter("ignore")
                 app = Sphinx(
                     source,
                     None,
