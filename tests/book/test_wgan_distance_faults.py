@@ -23,10 +23,11 @@ T = "kexue.transport."
 
 solve, frechet_distance, sharpness = exact.wasserstein, frechet.frechet_distance, pictures.sharpness
 solve_batch, exact_loss = exact.wasserstein_batch, oracle.exact_loss
-train_without_critic, shift, train_critics = (
+train_without_critic, shift, train_critics, train_gans = (
     training.train_without_critic,
     pictures.shift,
     training.train_critics,
+    training.train_gans,
 )
 
 
@@ -73,6 +74,23 @@ class _OfMeans(rules.Rules):
         noise = (real.var(1).sum(1) + fake.var(1).sum(1)) / real.shape[1]
         transform = torch.tensor([rule.objective == "c-transform" for rule in self.rules])
         return torch.where(transform, _independent(real, fake).float(), (squared - noise).clamp(min=0).sqrt())
+
+
+class _BareAscend(rules.Rules):
+    """A sign lost where nothing holds the critic: generators of critics without a regulariser climb their loss."""
+
+    def generator_loss(self, critic: Any, real: Any, fake: Any) -> Any:
+        held = torch.tensor(
+            [rule.spectral or rule.weight > 0 or rule.clip is not None for rule in self.rules]
+        )
+        loss = super().generator_loss(critic, real, fake)
+        return torch.where(held, loss, -loss)
+
+
+def _faster(*arguments: Any, **options: Any) -> None:
+    """GANs at thirty times the rate: the few steps of the smoke profile then go somewhere."""
+    rate = 30 * options.get("learning_rate", training.LEARNING_RATE)
+    train_gans(*arguments, **{**options, "learning_rate": rate})
 
 
 class _LostPartners(minfunnel.MinFunnel):
@@ -236,10 +254,14 @@ FAULTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
             "value-against-gradient",
         ),
     ),
+    "generators of bare critics ascend, rates thirtyfold": (
+        {"rules.Rules": _BareAscend, "training.train_gans": _faster},
+        ("lipschitz-is-the-active-ingredient", "any-regulariser-helps"),
+    ),
 }
+RATE_ALONE = "rates thirtyfold"
+FAULTS[RATE_ALONE] = ({"training.train_gans": _faster}, ())
 
-# Claims over regularised and bare runs, which differ by nothing but noise after the few steps of the smoke profile: owed
-OWED = ("lipschitz-is-the-active-ingredient", "any-regulariser-helps")
 TURNED = [(claim, fault) for fault, (_, claims) in FAULTS.items() for claim in claims]
 
 
@@ -256,10 +278,15 @@ def _inside(fault: str | None) -> dict[str, bool]:
     return judged
 
 
-def test_every_claim_has_a_fault_or_is_owed_one() -> None:
-    assert sorted([*(claim for claim, _ in TURNED), *OWED]) == sorted(c.id for c in chapter(SLUG).claims)
+def test_every_claim_has_a_fault() -> None:
+    assert sorted(claim for claim, _ in TURNED) == sorted(c.id for c in chapter(SLUG).claims)
 
 
 @pytest.mark.parametrize(("claim", "fault"), TURNED)
 def test_fault_turns_the_verdict(claim: str, fault: str) -> None:
     assert _inside(fault)[claim] != _inside(None)[claim]
+
+
+@pytest.mark.parametrize("claim", ["lipschitz-is-the-active-ingredient", "any-regulariser-helps"])
+def test_the_rate_alone_turns_neither(claim: str) -> None:
+    assert _inside(RATE_ALONE)[claim] == _inside(None)[claim]
