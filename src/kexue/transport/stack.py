@@ -101,6 +101,7 @@ class StackedCritic(StackedMLP):
             torch.randn(len(self.normalised), w.shape[1], 1, generator=generator, device=generator.device)
             for w in self.weights
         ]
+        self._right: list[Tensor] = []
         self.follow_spectrum(iterations=20)  # few iterations from a random start under-estimate the norm
 
     @torch.no_grad()
@@ -117,6 +118,14 @@ class StackedCritic(StackedMLP):
                 left = torch.nn.functional.normalize(matrix @ right, dim=1)
             self._left[place] = left
             self._right.append(right)
+
+    def get_extra_state(self) -> dict[str, list[Tensor]]:
+        """The singular vectors, which the next power iteration starts from, for a checkpoint."""
+        return {"left": self._left, "right": self._right}
+
+    def set_extra_state(self, state: dict[str, list[Tensor]]) -> None:
+        """Go on from a checkpoint."""
+        self._left, self._right = list(state["left"]), list(state["right"])
 
     def layers(self, rows: Int64[Tensor, " rows"] | None = None) -> list[tuple[Tensor, Tensor]]:
         """Weights and biases, the weights of normalised critics divided by their spectral norm."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from kexue.transport.checkpoint import Checkpoint
 from kexue.transport.rules import Rules
 from kexue.transport.stack import StackedCritic
 
@@ -71,12 +72,14 @@ def train_gans(
     critic_steps: int = 5,
     batch: int = 64,
     learning_rate: float = LEARNING_RATE,
-    watch: Callable[[int], None] | None = None,
+    watch: Callable[[int], Any] | None = None,
     every: int = 100,
-) -> None:
+    checkpoint: Checkpoint | None = None,
+) -> list[Any]:
     """Train K generators against K critics, in place and alternating, as the min-max is always trained.
 
-    All see the same real batches and latents, so that what differs between rows is their rule.
+    All see the same real batches and latents, so that what differs between rows is their rule. With a checkpoint,
+    training that was interrupted goes on where it stopped, on a CPU bit for bit as if it had not been.
 
     Args:
         producer: the generators, (K, n, latent) → (K, n, d).
@@ -85,21 +88,35 @@ def train_gans(
         draw_real: real points.
         draw_latent: latent points.
         steps: generator steps, ≥ 0.
-        generator: draws the places of the penalties.
+        generator: draws the places of the penalties; with a checkpoint, the data and latents must come from it, too.
         critic_steps: critic steps a generator step, ≥ 1.
         batch: points a step from each side.
         learning_rate: of both Adams, β = (0, 0.9).
         watch: called with the number of steps done, before the first, every `every` steps and after the last.
         every: see `watch`.
+        checkpoint: where to keep the state of the training, and for how long to go on; None: train to the end.
+
+    Returns:
+        What `watch` returned, in order; with a checkpoint, plain numbers, tensors, tuples and lists of them.
 
     Raises:
         ValueError: for steps < 0, a batch, `every` or critic_steps below 1.
+        Paused: when the checkpoint's time is up before the last step.
     """
     _sizes(steps, batch, critic_steps=critic_steps, every=every)
     of_critic, of_producer = _adam(critic, learning_rate), _adam(producer, learning_rate)
-    for step in range(steps):
+    parts = {
+        "producer": producer,
+        "critic": critic,
+        "of_producer": of_producer,
+        "of_critic": of_critic,
+    }
+    done, seen = (0, []) if checkpoint is None else checkpoint.restore(parts, generator)
+    for step in range(done, steps):
+        if checkpoint is not None:
+            checkpoint.keep(step, steps, parts, generator, seen)
         if watch is not None and step % every == 0:
-            watch(step)
+            seen.append(watch(step))
         for _ in range(critic_steps):
             with torch.no_grad():
                 fake = producer(_each(draw_latent(batch), rules))
@@ -109,8 +126,11 @@ def train_gans(
         loss = rules.generator_loss(critic, _each(draw_real(batch), rules), fake)
         _step(of_producer, loss)
         critic.requires_grad_(True)
+    if checkpoint is not None and done < steps:
+        checkpoint.save(steps, parts, generator, seen)
     if watch is not None:
-        watch(steps)
+        seen.append(watch(steps))
+    return seen
 
 
 def train_without_critic(
