@@ -1,9 +1,9 @@
 """What the commands print, record and return."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -86,13 +86,15 @@ def test_asking_for_cuda_without_one_is_refused(book: TinyBook):
 
 def test_help_reads_well_and_comes_at_once():
     def once() -> float:
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
             [sys.executable, "-m", "kexue.cli", "--help"], capture_output=True, text=True, check=True
         )
         assert "Run what is stale, in parallel" in done.stdout
-        return time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
+    # Seconds of processor, not of the clock: the other worker of the test run may hold the machine.
     assert min(once() for _ in range(5)) < 0.5
 
 

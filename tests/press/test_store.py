@@ -1,12 +1,15 @@
 """Runs appear whole or not at all."""
 
+import io
+import tarfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kexue.press.store import NOTEBOOK, Store
+from kexue.press.root import PressError
+from kexue.press.store import NOTEBOOK, Store, pack
 
 KEY = "k" * 32
 RECORD = {
@@ -89,3 +92,40 @@ def test_a_manifest_that_is_none_is_damage(tmp_path, content):
     (run.folder / "manifest.json").write_text(content)
     assert store.get(KEY) is None
     assert store.latest("one", "quick", 0, {}) is None
+
+
+def test_a_run_travels_from_store_to_store(tmp_path):
+    run = stored(tmp_path / "there").get(KEY)
+    assert run is not None
+    here = Store(tmp_path / "here")
+    assert here.adopt(KEY, pack(run.folder)).record == RECORD
+    assert here.get(KEY) is not None
+
+
+def test_an_archive_writes_nothing_outside_its_folder(tmp_path):
+    run = stored(tmp_path / "there").get(KEY)
+    assert run is not None
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path in sorted(run.folder.iterdir()):
+            archive.add(path, arcname=f"../../../escaped/{path.name}")
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    made = Store(tmp_path / "here").adopt(KEY, buffer.getvalue())
+    assert sorted(path.name for path in made.folder.iterdir()) == sorted(
+        path.name for path in run.folder.iterdir()
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"there", "here"}
+
+
+@pytest.mark.parametrize("archive", [b"", b"no archive", b"\0" * 2000])
+def test_an_unreadable_archive_is_refused_and_leaves_nothing(tmp_path, archive):
+    store = Store(tmp_path)
+    with pytest.raises(PressError, match="run again"):
+        store.adopt(KEY, archive)
+    assert not list((tmp_path / "tmp").iterdir())
+    store.adopt_failure(KEY, {"message": "no"}, archive)
+    failure = store.failure(KEY)
+    assert failure is not None
+    assert failure["message"] == "no"

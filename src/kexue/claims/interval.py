@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 from jaxtyping import Float64
@@ -51,11 +52,9 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     Raises:
         ValueError: for no trials, or successes outside [0, trials].
     """
-    from scipy.special import ndtri
-
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(f"successes must lie in [0, trials] with trials ≥ 1, got {successes} of {trials}")
-    z2 = float(ndtri(0.5 + LEVEL / 2)) ** 2
+    z2 = NormalDist().inv_cdf(0.5 + LEVEL / 2) ** 2
     share = successes / trials
     centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
     spread = math.sqrt(z2 * (share * (1 - share) / trials + z2 / (4 * trials**2))) / (1 + z2 / trials)

@@ -64,6 +64,7 @@ def _sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+@cache
 def _cell_digest(source: str) -> str:
     """Digest of a cell: a string that stands alone is its output, and so is what a last semicolon hides."""
     tree = parse(source)
@@ -98,7 +99,12 @@ def _graph() -> ImportGraph:
 @cache
 def module_digest(module: str) -> str:
     """Digest of a module's code, without comments and docstrings."""
-    return _sha(normalised(ast.parse(_source_of(module).read_text(encoding="utf-8"))))[:32]
+    return _text_digest(_source_of(module).read_text(encoding="utf-8"))
+
+
+@cache
+def _text_digest(source: str) -> str:
+    return _sha(normalised(ast.parse(source)))[:32]
 
 
 def _source_of(module: str) -> Path:

@@ -9,7 +9,6 @@ import queue
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import Any, TextIO
 from dask.typing import Key
 from distributed import Worker, get_client, get_worker
 
+from kexue.press import warm
 from kexue.press.parcel import Parcel, Result, lay_out
 from kexue.press.root import signal_name
 from kexue.press.store import Store, pack
@@ -93,16 +93,7 @@ def _performed(parcel: Parcel, folder: Path, worker: Worker, topic: str, number:
         "memory_limit": parcel.memory_limit or worker.memory_manager.memory_limit,
         "log": str(log),
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kexue.press.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **_devices(worker)},
-        text=True,
-        encoding="utf-8",
-        start_new_session=True,
-    )
+    process = warm.take(_devices(worker))
     _running.add(process)
     try:
         assert process.stdin is not None

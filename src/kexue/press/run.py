@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
+from kexue.press import warm
 from kexue.press.events import Event, Interrupted, Outcome
 from kexue.press.plan import Unit
 from kexue.press.store import Store
@@ -52,10 +53,15 @@ def run_units(
         raise ValueError(
             "jobs must be left out with a cluster: its workers decide how many runs go at a time"
         )
-    from kexue.press import cluster as place  # Dask takes half a second to import: not where nothing is run
-    from kexue.press.dispatch import Dispatch
+    with _signals(), contextlib.ExitStack() as ended:
+        at_a_time = min(jobs or cores(), len(units), _fitting(units))
+        if cluster is None:
+            # They load the notebook libraries while Dask is loaded here.
+            ended.callback(warm.dismiss)
+            warm.prepare(min(at_a_time, sum(unit.device == "cpu" for unit in units)))
+        from kexue.press import cluster as place  # half a second: not where nothing is run
+        from kexue.press.dispatch import Dispatch
 
-    with _signals():
         if cluster is not None:
             with place.remote(cluster) as client:
                 unlike = place.unlike(client)
@@ -63,7 +69,6 @@ def run_units(
                     warn(f"the worker {address} is not used: {why}")
                 return Dispatch(client, store, force, tell, refused=unlike, warn=warn).run(units)
         gpus = place.gpus_here() if any(unit.device == "cuda" for unit in units) else []
-        at_a_time = min(jobs or cores(), len(units), _fitting(units))
         with place.local(at_a_time, gpus) as client:
             dispatch = Dispatch(client, store, force, tell, threads=max(1, cores() // at_a_time))
             try:

@@ -75,8 +75,19 @@ def pack(folder: Path) -> bytes:
 
 
 def _unpack(archive: bytes, folder: Path) -> None:
-    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
-        members.extractall(folder, filter="data")
+    """Write the files of an archive made by `pack`; whatever else it may hold, nothing leaves the folder.
+
+    Raises:
+        PressError: when it cannot be read as one.
+    """
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+            for member in members:
+                content = members.extractfile(member) if member.isfile() else None
+                if content is not None:
+                    (folder / Path(member.name).name).write_bytes(content.read())
+    except tarfile.TarError as error:
+        raise PressError(f"a run arrived as no readable archive ({error}); run again") from error
 
 
 def _digest(content: bytes) -> str:
@@ -266,6 +277,8 @@ class Store:
         try:
             if archive is not None:
                 _unpack(archive, workspace)
+        except PressError:  # what happened is told all the same, without the notebook
+            pass
         except OSError as error:
             shutil.rmtree(workspace, ignore_errors=True)
             raise self.unwritable(error) from error

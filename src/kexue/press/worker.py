@@ -1,10 +1,13 @@
 """The process of one run: `python -m kexue.press.worker`, its order on standard input, its events on standard output.
 
+It loads what it needs before it reads the order, so that a process that is started early has less to do later.
+
 It ends with its caller: when standard input closes, or on SIGTERM, the kernel is killed and the process ends.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -16,11 +19,27 @@ from typing import Any
 TERMINATED = 143
 
 
+def _load() -> None:
+    """Load what a run needs."""
+    # jsonschema compiles a grammar of web addresses when it is imported, one second that no notebook needs.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    from kexue.press import make  # noqa: F401
+    from kexue.press.fingerprint import closure
+
+    closure(())  # reads which module imports which
+
+
 def main() -> int:
     """Make the run that the first line of standard input orders; exit code 0 only when it is stored."""
-    order = json.loads(sys.stdin.readline())
-    # From here on, whatever this process and its kernel print goes to the log; events keep the pipe to themselves.
+    # Whatever this process and its kernel print goes to the log; events keep the pipe to themselves.
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    with contextlib.suppress(Exception):  # told below, where there is a log to tell it in
+        _load()
+    line = sys.stdin.readline()
+    if not line:  # not needed after all
+        return 0
+    order = json.loads(line)
     with open(order["log"], "wb", buffering=0) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
@@ -29,9 +48,7 @@ def main() -> int:
         events.write(json.dumps({"event": event, **facts}) + "\n")
         events.flush()
 
-    # jsonschema compiles a grammar of web addresses when it is imported, one second that no notebook needs.
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
-
+    _load()
     from kexue.press.catalogue import Chapter
     from kexue.press.engine import Watch
     from kexue.press.evidence import RunFailed
