@@ -1,4 +1,4 @@
-"""Packs the site in _build/html and the executed notebooks of a profile into one zip, with its checksum beside it.
+"""Packs the site in _build/html, without its own zip, and the executed notebooks of a profile into one zip, with its checksum beside it.
 
     OUT/kexue-<version>-<commit>.zip   site/ (open site/index.html; no network needed), notebooks/, claims.json, licences
     OUT/SHA256SUMS                     checked by `sha256sum --check SHA256SUMS`
@@ -53,7 +53,9 @@ def main() -> None:
     collected = root / "_build" / "collected"
     collect = [sys.executable, str(Path(__file__).with_name("collect.py")), arguments.profile, str(collected)]
     subprocess.run(collect, check=True)
-    files = {f"site/{path.relative_to(site).as_posix()}": path for path in site.rglob("*") if path.is_file()}
+    own = set(site.glob("*.zip"))  # the site offers itself as a zip: not twice in this one
+    parts = [path for path in site.rglob("*") if path.is_file() and path not in own]
+    files = {f"site/{path.relative_to(site).as_posix()}": path for path in parts}
     files |= {f"notebooks/{path.name}": path for path in (collected / "notebooks").glob("*.ipynb")}
     files |= {name: root / name for name in LICENCES if (root / name).is_file()}
     files["claims.json"] = collected / "claims.json"

@@ -3,12 +3,35 @@
   const root = document.documentElement;
   const chinese = () => root.dataset.language === "zh";
   const WORDS = {
+    __proto__: null,
     Search: "搜索", "Search this book": "搜索本书", "On this page": "本页目录", previous: "上一章", next: "下一章",
     "The book": "本书", "Generative models": "生成模型", Language: "语言", Optimisation: "优化", Regularisation: "正则化",
     Architecture: "架构", Library: "代码库", "Kexue, Executed": "科学空间 · 可执行",
-    "Search Results": "搜索结果",
+    "Search Results": "搜索结果", "Skip to main content": "跳到正文", "Back to top": "回到顶部", Contents: "目录",
+    "Show code cell source": "显示代码", "Hide code cell source": "隐藏代码", "Show code cell output": "显示输出",
+    "Hide code cell output": "隐藏输出", "Show code cell content": "显示单元", "Hide code cell content": "隐藏单元",
+    "Click to show": "点击显示", "Click to hide": "点击隐藏",
+    // what stands in a tooltip or is read aloud
+    Download: "下载", "The executed notebook": "执行过的笔记本", "The text": "文本", "Fullscreen mode": "全屏",
+    "Toggle primary sidebar": "开关目录", "Toggle secondary sidebar": "开关本页目录", "Color mode": "明暗主题",
+    "next page": "下一页", "previous page": "上一页", "Pages below": "下级页面", "Toggle hidden content": "展开或折叠", Copy: "复制", "Copied!": "已复制",
+    "Launch interactive content": "在线运行", "Launch on Binder": "在 Binder 上运行", "Launch on Colab": "在 Colab 上运行",
+    "Launch on JupyterHub": "在 JupyterHub 上运行",
+    // headings that every chapter has
+    "What was claimed": "论断", "What is claimed": "论断", "Beyond the article": "原文之外", Verdicts: "判定", Limits: "局限",
+    Exercises: "练习", "Cost, and how to run it again": "代价与重新运行", "Verdicts, limits, cost": "判定、局限与代价",
   };
-  const THEME = ".caption-text, .search-button__default-text, .prev-next-subtitle, .page-toc, .navbar-brand p";
+  const THEME = ".caption-text, .search-button__default-text, .prev-next-subtitle, .page-toc, .navbar-brand p, .onthispage, "
+    + "a[href=\"#main-content\"], #pst-back-to-top, details.hide summary p, .toggle-details__summary-text, "
+    + "article h2, article h3, .page-toc a, .caption-number";
+  const SPOKEN = ["title", "aria-label", "data-bs-title", "data-bs-original-title", "data-tooltip"];
+  const SEARCH = {
+    Searching: "正在搜索", "Search Results": "搜索结果", "Preparing search...": "正在准备…", ", in ": "，位于 ",
+    "Your search did not match any documents. Please make sure that all words are spelled correctly and that you've selected enough categories.":
+      "没有找到任何页面，请检查拼写或换一个词。",
+    "Search finished, found ${resultCount} page(s) matching the search query.": "共找到 ${resultCount} 个页面。",
+  };
+  const said = (english) => WORDS[english] ?? english.replace(/^Fig\. (\d+)$/, "图 $1").replace(/^Table (\d+)$/, "表 $1");
 
   // What the theme itself has written, word by word: its text nodes, with the English kept to go back to.
   const translate = () => {
@@ -17,8 +40,17 @@
         if (node.nodeType !== Node.TEXT_NODE) continue;
         node.english ??= node.textContent;
         const word = node.english.trim();
-        if (WORDS[word]) node.textContent = chinese() ? node.english.replace(word, WORDS[word]) : node.english;
+        if (said(word) !== word) node.textContent = chinese() ? node.english.replace(word, said(word)) : node.english;
       }
+    }
+    for (const name of SPOKEN) {
+      for (const element of document.querySelectorAll(`[${name}]`)) {
+        const english = (element.spoken ??= {})[name] ??= element.getAttribute(name);
+        if (WORDS[english]) element.setAttribute(name, chinese() ? WORDS[english] : english);
+      }
+    }
+    if (chinese() && typeof Documentation !== "undefined") {
+      Documentation.addTranslations({locale: "zh_CN", messages: SEARCH, plural_expr: "0"});
     }
     for (const input of document.querySelectorAll("input[type=search]")) {
       input.english ??= input.placeholder;

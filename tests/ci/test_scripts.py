@@ -157,6 +157,8 @@ def book(tmp_path: Path) -> TinyBook:
     site = book.root / "_build" / "html"
     site.mkdir(parents=True)
     (site / "index.html").write_text("<p>site</p>")
+    (site / "kexue-executed.zip").write_bytes(b"the site once more")
+    (site / "kexue-executed.pdf").write_bytes(b"%PDF")
     (book.root / "LICENSE").write_text("licence")
     (book.root / ".gitignore").write_text("/_build/\n/.kexue/\n")
     git(book.root, "init", "--quiet")
@@ -207,6 +209,7 @@ def test_everything_that_ran_is_collected_and_archived(book: TinyBook):
         assert {entry.date_time for entry in opened.infolist()} == {(2026, 1, 2, 3, 4, 6)}
     assert inside == {
         "site/index.html",
+        "site/kexue-executed.pdf",
         "claims.json",
         "LICENSE",
         "notebooks/one-quick-seed0.ipynb",

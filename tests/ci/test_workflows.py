@@ -1,5 +1,6 @@
 """The workflows: valid, without a finding of zizmor, and closed to forks where they can do harm."""
 
+import os
 import re
 import subprocess
 import sys
@@ -107,7 +108,7 @@ def writes(workflow: dict[str, Any]) -> set[str]:
 def test_what_each_may_write():
     assert {name: writes(workflow) for name, workflow in WORKFLOWS.items() if writes(workflow)} == {
         "full-on-label.yml": {"actions"},
-        "site.yml": {"pages", "id-token"},
+        "site.yml": {"contents", "pages", "id-token"},
         "release.yml": {"contents"},
     }
 
@@ -174,15 +175,84 @@ def test_a_job_that_may_write_runs_nothing_of_the_repository():
                 ]
 
 
-@pytest.mark.parametrize(("name", "environment"), [("site.yml", "github-pages"), ("release.yml", "release")])
-def test_publishing_goes_through_a_protected_environment(name: str, environment: str):
-    workflow = WORKFLOWS[name]
-    assert "pull_request" not in workflow["on"]
-    publishing = [job for job in jobs(workflow) if any(how != "read" for how in job["permissions"].values())]
-    (job,) = publishing
-    found = job["environment"]
-    assert (found if isinstance(found, str) else found["name"]) == environment
-    assert workflow["concurrency"]["cancel-in-progress"] is False
+PUBLISHING = {
+    ("site.yml", "github-pages"): {"pages", "id-token"},
+    ("site.yml", "notebooks"): {"contents"},
+    ("release.yml", "release"): {"contents"},
+}
+
+
+def test_publishing_goes_through_a_protected_environment():
+    found = {}
+    for name in ("site.yml", "release.yml"):
+        workflow = WORKFLOWS[name]
+        assert not BY_ANYONE & set(workflow["on"])
+        assert workflow["concurrency"]["cancel-in-progress"] is False
+        for job in jobs(workflow):
+            if writes := {what for what, how in job["permissions"].items() if how != "read"}:
+                environment = job["environment"]
+                place = environment if isinstance(environment, str) else environment["name"]
+                found[name, place] = writes
+                assert name == "release.yml" or job["if"] == "github.ref == 'refs/heads/main'"
+    assert found == PUBLISHING
+
+
+def test_the_site_is_published_after_the_notebooks_that_its_buttons_open():
+    site = WORKFLOWS["site.yml"]["jobs"]
+    assert set(site["deploy"]["needs"]) == {"book", "notebooks"}
+    made = {
+        step["with"]["name"]
+        for step in steps(WORKFLOWS["book.yml"])
+        if "upload-artifact" in step.get("uses", "")
+    }
+    taken = [
+        step["with"]["name"] for step in site["notebooks"]["steps"] if "download" in step.get("uses", "")
+    ]
+    assert taken == ["notebooks"]
+    assert "notebooks" in made
+    commands = [step.get("run", "") for step in WORKFLOWS["book.yml"]["jobs"]["build"]["steps"]]
+    build = commands.index("make book")
+    assert commands.index(".venv/bin/kexue publish --pdf") > build
+    assert commands.index(".venv/bin/kexue notebooks _build/notebooks") > build
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    assert config["repository"]["branch"] == "notebooks"
+
+
+def test_the_branch_of_notebooks_is_what_was_made_and_nothing_else(tmp_path: Path):
+    """The job's own commands, with a folder for GitHub."""
+    job = WORKFLOWS["site.yml"]["jobs"]["notebooks"]
+    origin = tmp_path / "someone" / "kexue"
+    subprocess.run(["git", "init", "--quiet", "--bare", origin], check=True)
+    for run, text in enumerate(("first", "second")):
+        here = tmp_path / f"run{run}"
+        page = here / "notebooks" / "book" / f"{text}.ipynb"
+        page.parent.mkdir(parents=True)
+        page.write_text(text)
+        hook = here / "notebooks" / ".git" / "hooks" / "pre-commit"  # nothing that was downloaded is run
+        hook.parent.mkdir(parents=True)
+        hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/hooked\n")
+        hook.chmod(0o755)
+        given = {
+            "GITHUB_SERVER_URL": tmp_path.as_uri(),
+            "GITHUB_REPOSITORY": "someone/kexue",
+            "GITHUB_SHA": f"commit {run}",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+        }
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "GITHUB_"))}
+        for step in job["steps"]:
+            if "run" in step:
+                command = ["bash", "-e", "-c", step["run"]]
+                subprocess.run(command, cwd=here, env={**own, **given, **job["env"]}, check=True)
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", origin, *arguments], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    assert git("ls-tree", "-r", "--name-only", "notebooks") == "book/second.ipynb"
+    assert git("log", "--format=%s", "notebooks") == "The executed chapters of commit 1"
+    assert git("branch", "--format=%(refname:short)") == "notebooks"
+    assert not (tmp_path / "hooked").exists()
 
 
 def test_results_are_uploaded_even_when_a_chapter_fails():

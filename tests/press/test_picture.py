@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kexue.claims import VERDICTS
-from kexue.press.markup import bar, chip, measurement, table
+from kexue.press.markup import bar, chip, in_figures, measurement, table
 from kexue.press.picture import interval_picture
 from kexue.press.picture import shapes as drawn
 
@@ -107,4 +107,16 @@ def test_a_bar_says_only_what_there_is() -> None:
 
 
 def test_an_empty_table_says_so() -> None:
-    assert table("Claims of nobody", []) == '<p class="kx-none">Claims of nobody: none yet.</p>'
+    html = table("Data sets", [])
+    assert html.startswith('<p class="kx-none">')
+    assert "Data sets: none yet." in html
+    assert "数据集：暂无。" in html
+
+
+def test_the_few_words_of_a_measurement_are_said_in_both_languages() -> None:
+    some = {**row(1.0, None, None, None), "seeds": [0, 1], "seeds_wanted": 3}
+    assert "（3 个种子中的 2 个）" in in_figures(some)
+    assert "(2 of 3 seeds)" in in_figures(some)
+    assert "无区间" in in_figures(some)
+    assert "未测" in in_figures(row(None, None, 0.0, None))
+    assert in_figures(row(1.0, [0.5, 1.5], 1.0, None)) == "1 [0.5, 1.5], n = 3"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -9,13 +10,17 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 
+from kexue.press.benchmarks import benchmarks
 from kexue.press.edition import Edition
 from kexue.press.publish import PublishError, publish
-from kexue.press.sitedata import site_data
+from kexue.press.root import PressError
+from kexue.press.sitedata import site_data, slowest_cells
 from tests.site.tinybook import REPOSITORY, stale, tiny_edition, write_book, write_toc
 
 MEANS = "book/language/means.html"
@@ -233,3 +238,85 @@ def test_a_swap_cut_in_the_middle_is_repaired(book: Path) -> None:
     site.rename(book / "_build" / "html.old")
     assert publish(tiny_edition(book)).skipped
     assert files(site) == before
+
+
+RECORDED = {
+    "benchmark": "means",
+    "machine": "A processor, 4 cores",
+    "when": "2026-01-02T03:04:05+00:00",
+    "commit": "0123456789abcdef0123456789abcdef01234567",
+    "rows": [
+        {"n": 1024, "ours, s": 0.12345, "peer, s": 0.5, "agrees": True},
+        {"n": 4096, "ours, s": 2.0, "peer, s": None},
+    ],
+}
+
+
+def test_recorded_benchmarks_are_plain_tables_with_machine_time_and_commit(book: Path) -> None:
+    assert "Benchmarks: none yet." in html(book, "book/speed.html")
+    folder = book / "benchmarks" / "results"
+    folder.mkdir(parents=True)
+    (folder / "means.json").write_text(json.dumps(RECORDED), encoding="utf-8")
+    assert not publish(tiny_edition(book)).skipped
+    page = BeautifulSoup(html(book, "book/speed.html"), "html.parser")
+    section = page.select_one("section.kx-benchmark")
+    assert section is not None
+    assert [head.get_text() for head in section.select("th")] == ["n", "ours, s", "peer, s", "agrees"]
+    rows = [[cell.get_text() for cell in row.select("td")] for row in section.select("tbody tr")]
+    assert rows == [["1024", "0.123", "0.5", "True"], ["4096", "2", "–", "–"]]
+    facts = section.get_text()
+    for said in ("A processor, 4 cores", "2026-01-02 03:04", "0123456789ab"):
+        assert said in facts
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"machine": None}, "'machine' must be a text, got None"),
+        ({"rows": []}, "'rows' must be a list of objects"),
+        ({"rows": [1]}, "'rows' must be a list of objects"),
+        ({"rows": [{"n": [1]}]}, "'n' must be a number, a text, true, false or null"),
+    ],
+)
+def test_a_benchmark_of_another_form_is_refused_by_file_and_field(
+    tmp_path: Path, wrong: dict, said: str
+) -> None:
+    folder = tmp_path / "benchmarks" / "results"
+    folder.mkdir(parents=True)
+    (folder / "means.json").write_text(json.dumps({**RECORDED, **wrong}), encoding="utf-8")
+    with pytest.raises(PressError) as error:
+        benchmarks(tmp_path)
+    assert str(error.value).startswith(f"benchmarks/results/means.json: {said}")
+    (folder / "means.json").write_text("{", encoding="utf-8")
+    with pytest.raises(PressError, match="not JSON"):
+        benchmarks(tmp_path)
+
+
+def test_the_slowest_cells_are_those_of_the_runs_that_recorded_their_times(
+    published: Path, tmp_path: Path
+) -> None:
+    (means,) = [c for c in tiny_edition(published).chapters if c.chapter.slug == "means"]
+    assert slowest_cells(means) == []
+    cells = [cell for cell in means.notebook["cells"] if cell["cell_type"] == "code"]
+    times = [0.5] * len(cells)
+    times[3] = 10.0
+    first, second, third = means.runs
+    timed = replace(
+        means,
+        runs=(
+            {**first, "cell_seconds": times},
+            {**second, "cell_seconds": [2 * one for one in times]},
+            {**third, "cell_seconds": times[1:]},
+        ),
+    )
+    slow, *_ = found = slowest_cells(timed)
+    assert len(found) == 3
+    assert (slow["number"], slow["of"], slow["seconds"]) == (4, len(cells), 15.0)
+    assert slow["share"] == pytest.approx(15 / (15 + 0.75 * (len(cells) - 1)))
+    assert slow["line"] in cells[3]["source"]
+    assert slow["line"].split()[0] not in ("import", "from", "#")
+    others = [c for c in tiny_edition(published).chapters if c.chapter.slug != "means"]
+    publish(Edition(published, (*others, timed)), tmp_path / "timed")
+    page = (tmp_path / "timed" / "book" / "speed.html").read_text(encoding="utf-8")
+    assert "15.0 s" in page
+    assert escape(slow["line"]) in page

@@ -6,58 +6,174 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
+from html import unescape
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+from bs4 import BeautifulSoup
 
 from kexue.press.bind import whole_book
 from kexue.press.edition import Edition
+from kexue.press.home import Home, home
 from kexue.press.notebooks import write_branch
 from kexue.press.preview import Preview
 from kexue.press.publish import publish
 from kexue.press.root import PressError
+from kexue.press.skeleton import make_chapter
 from kexue.press.store import Store
-from tests.site.tinybook import tiny_edition, write_book
+from tests.site.tinybook import REPOSITORY, tiny_edition, write_book
 
 HOME = "https://github.com/someone/kexue"
+SITE = "https://someone.example/kexue/"
+HUB = "https://hub.example"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
+LINKS = """[Older](older.md), {doc}`older still <older>`, [never run](../generative/unrun.md),
+[how to read](../how-to-read.md), [the picture](#fig-means)."""
+
+
 @pytest.fixture(scope="module")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Edition:
-    """The tiny book with a public home, and its site with a PDF where there is a browser to print it."""
+    """The tiny book with public addresses, and its site with a PDF where there is a browser to print it."""
     root = tmp_path_factory.mktemp("home")
     write_book(root)
     config = root / "_config.yml"
-    named = config.read_text(encoding="utf-8").replace('url: ""', f"url: {HOME}", 1)
-    config.write_text(named, encoding="utf-8")
+    text = config.read_text(encoding="utf-8")
+    for key, address in {'url: ""': HOME, 'baseurl: ""': SITE, 'jupyterhub_url: ""': HUB}.items():
+        assert key in text
+        text = text.replace(key, key.replace('""', address), 1)
+    config.write_text(text, encoding="utf-8")
+    path = root / "book" / "language" / "means.md"
+    path.write_text(path.read_text(encoding="utf-8").replace("A long name:", f"{LINKS}\n\nA long name:"))
     edition = tiny_edition(root)
     publish(edition, pdf=any(map(shutil.which, BROWSERS)))
     return edition
 
 
-def test_what_the_buttons_of_a_page_open_is_in_the_branch(book: Edition, tmp_path: Path) -> None:
-    branch = tmp_path / "branch"
-    write_branch(book, branch)
-    page = (book.root / "_build/html/book/language/means.html").read_text(encoding="utf-8")
-    links = re.findall(r'href="(https://(?:colab|mybinder)[^"]+)"', page)
-    assert len(links) == 2
-    for link in links:
-        _, _, path = link.partition(
-            "/someone/kexue/blob/notebooks/" if "colab" in link else "urlpath=lab/tree/"
-        )
-        assert (branch / path).is_file(), link
+@pytest.fixture(scope="module")
+def branch(book: Edition, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the branch of notebooks holds."""
+    folder = tmp_path_factory.mktemp("branch") / "notebooks"
+    write_branch(book, folder)
+    return folder
+
+
+def published(address: str, book: Edition, branch: Path) -> bool | None:
+    """Whether what an address of ours leads to is there; None for an address of somebody else."""
+    site = book.root / "_build" / "html"
+    asked = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
+    if address.startswith(SITE):
+        return (site / urlsplit(address.removeprefix(SITE)).path).is_file()
+    if found := re.fullmatch(
+        r"https://colab\.research\.google\.com/github/someone/kexue/blob/notebooks/(.+)", address
+    ):
+        return (branch / found[1]).is_file()
+    if address.startswith("https://mybinder.org/v2/gh/someone/kexue/notebooks?"):
+        return (branch / asked["urlpath"].removeprefix("lab/tree/")).is_file()
+    if address.startswith(f"{HUB}/hub/user-redirect/git-pull?"):
+        assert (asked["repo"], asked["branch"]) == (HOME, "notebooks")
+        return (branch / asked["urlpath"].removeprefix("lab/tree/kexue/")).is_file()
+    if found := re.fullmatch(rf"{HOME}/blob/({COMMIT}|main)/(.+)#L(\d+)", address):
+        source = book.root / found[2]
+        return source.is_file() and len(source.read_text(encoding="utf-8").splitlines()) >= int(found[3])
+    ours = address.startswith((HOME, HUB)) or "mybinder" in address or "colab" in address
+    return False if ours else None
+
+
+def test_every_link_of_the_site_and_of_the_notebooks_leads_to_what_is_published(
+    book: Edition, branch: Path
+) -> None:
+    site, seen, broken = book.root / "_build" / "html", Counter[str](), []
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        addresses = re.findall(r'\b(?:href|src)="([^"#]+(?:#[^"]*)?)"', text)
+        for address in addresses + re.findall(r'property="og:url" content="([^"]+)"', text):
+            link = unescape(address)
+            if re.match(r"https?:", link):
+                there = published(link, book, branch)
+                seen[urlsplit(link).netloc] += there is not None
+            elif re.search(r"\.\w+(?:[?#].*)?$", link) and " " not in link:
+                there = (page.parent / unquote(urlsplit(link).path)).is_file()
+                seen["site"] += 1
+            else:
+                there = None
+            broken += [f"{page.relative_to(site)}: {link}"] if there is False else []
+    for folder in (branch, site):
+        for notebook in folder.rglob("*.ipynb"):
+            cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+            for link in re.findall(r"\]\(([^)\s]+)\)", "\n".join(_text(cell) for cell in cells)):
+                there = published(link, book, branch) if ":" in link else (notebook.parent / link).is_file()
+                seen["notebooks"] += 1
+                broken += [f"{notebook.name}: {link}"] if there is False else []
+    assert not broken, "\n".join(broken)
+    assert {
+        "colab.research.google.com",
+        "mybinder.org",
+        "hub.example",
+        "github.com",
+        "someone.example",
+    } <= set(seen)
+    assert seen["mybinder.org"] == seen["hub.example"] == 2  # what was never run has nothing to open
+    assert seen["notebooks"] >= 8
+
+
+def _text(cell: dict[str, Any]) -> str:
+    return "".join(cell["source"]) if cell["cell_type"] == "markdown" else ""
+
+
+def test_a_notebook_alone_says_where_its_links_lead(book: Edition, branch: Path) -> None:
+    cells = json.loads((branch / "book/language/means.ipynb").read_text(encoding="utf-8"))["cells"]
+    (text,) = [_text(cell) for cell in cells if "never run" in _text(cell)]
+    shown = text.split("\n\nA long name")[0].rsplit("\n\n", 1)[-1]
+    assert shown == (
+        f"[Older](older.ipynb), [older still](older.ipynb), [never run]({SITE}book/generative/unrun.html),\n"
+        f"[how to read]({SITE}book/how-to-read.html), the picture."
+    )
+
+
+def test_a_workflow_says_where_the_book_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_book(tmp_path)
+    assert home(tmp_path) == Home("", "", "")
+    monkeypatch.setenv("KEXUE_REPOSITORY", "https://github.com/a-fork/kexue/")
+    monkeypatch.setenv("KEXUE_BASE_URL", "https://a-fork.example/kexue")
+    assert home(tmp_path) == Home("https://github.com/a-fork/kexue", "https://a-fork.example/kexue/", "")
+    (tmp_path / "new").mkdir()
+    write_branch(tiny_edition(tmp_path), tmp_path / "new")
+    assert "git+https://github.com/a-fork/kexue@" in (tmp_path / "new" / "requirements.txt").read_text()
+
+
+def test_a_site_with_an_address_says_what_its_pages_are(book: Edition) -> None:
+    site = book.root / "_build" / "html"
+    listed = re.findall(r"<loc>([^<]+)</loc>", (site / "sitemap.xml").read_text(encoding="utf-8"))
+    pages = {path.relative_to(site).as_posix() for path in (site / "book").rglob("*.html")}
+    assert listed == sorted(f"{SITE}{name}" for name in pages)
+    page = BeautifulSoup((site / "book/language/means.html").read_text(encoding="utf-8"), "html.parser")
+    said = {str(tag["property"]): str(tag["content"]) for tag in page.select("meta[property]")}
+    assert said["og:url"] == f"{SITE}book/language/means.html"
+    assert said["og:title"].startswith("Means")
+    assert said["og:description"].startswith("One sentence that says what the chapter finds")
+    assert "og:image" not in said
+
+
+def test_the_notebooks_install_the_library_of_their_commit(branch: Path) -> None:
     first = json.loads((branch / "book/language/means.ipynb").read_text(encoding="utf-8"))["cells"][0]
     assert f'%pip install --quiet "kexue @ git+{HOME}@{COMMIT}"' in first["source"]
     assert f"git+{HOME}@" in (branch / "requirements.txt").read_text(encoding="utf-8")
 
 
-def test_the_branch_wants_a_new_folder_and_a_home(book: Edition, tmp_path: Path) -> None:
+def test_the_branch_wants_a_new_folder_and_a_home(
+    book: Edition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "something").touch()
     with pytest.raises(PressError, match="not empty"):
         write_branch(book, tmp_path / "full")
+    monkeypatch.delenv("KEXUE_REPOSITORY", raising=False)
     homeless = tmp_path / "homeless"
     write_book(homeless)
     with pytest.raises(PressError, match=r"repository\.url"):
@@ -113,3 +229,43 @@ def test_a_preview_shows_an_edit_and_names_the_line_of_a_mistake(tmp_path: Path)
             preview.gather()
     finally:
         preview.close()
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning", "ignore::DeprecationWarning")  # Sphinx's own
+def test_a_preview_runs_changed_code_and_shows_the_new_number(tmp_path: Path) -> None:
+    (tmp_path / "book").mkdir()
+    for name in ("_config.yml", "jupytext.toml"):
+        shutil.copyfile(REPOSITORY / name, tmp_path / name)
+    shutil.copytree(REPOSITORY / "book" / "_static", tmp_path / "book" / "_static")
+    (tmp_path / "book" / "intro.md").write_text("# A book\n")
+    toc = "format: jb-book\nroot: book/intro\nparts:\n  - caption: Language\n    chapters: []\n"
+    (tmp_path / "_toc.yml").write_text(toc)
+    path, *_ = make_chapter(tmp_path, "mine", part="language", title="Mine", title_zh="我的")
+    measure = 'claims.measure("mean-zero", draws)'
+    path.write_text(path.read_text().replace(measure, measure.replace("draws", "draws * 1e-6 + 0.125")))
+    told: list[str] = []
+    store = Store(tmp_path / ".kexue")
+    preview = Preview(tmp_path, "mine", store, profile="smoke", device="cpu", tell=told.append)
+    seen: list[str] = []
+
+    def look() -> bool:
+        """Called before each look at the files: note what the page says, edit once, stop once it has changed."""
+        if preview.version == 0:
+            return False
+        page = (preview.site / "book/language/mine.html").read_text(encoding="utf-8")
+        box = page.split('id="claim-mean-zero"')[1].split("</dl>")[0]
+        seen.append(re.sub(r"<[^>]+>", " ", box))
+        if len(seen) == 1:
+            path.write_text(path.read_text().replace("0.125", "0.875"))
+        return len(seen) == 2
+
+    try:
+        preview.watch(look)
+    finally:
+        preview.close()
+    before, after = seen
+    for number, verdict, box in (("0.125", "reproduced", before), ("0.875", "refuted", after)):
+        assert number in box, told
+        assert verdict in box, told
+    assert [line for line in told if line == "run finished"] == ["run finished"] * 2, told
+    assert any("cell" in line and "changed" in line for line in told), told

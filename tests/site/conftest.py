@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from kexue.press.home import BASE_URL, REPOSITORY
 from kexue.press.publish import publish
 
 from .tinybook import tiny_edition, write_book
@@ -49,7 +50,10 @@ def tiny_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the tiny book's site."""
     root = tmp_path_factory.mktemp("tiny")
     write_book(root)
-    publish(tiny_edition(root))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (REPOSITORY, BASE_URL):  # a workflow's, for the book's own site
+            patch.delenv(name, raising=False)
+        publish(tiny_edition(root))
     return root / "_build" / "html"
 
 

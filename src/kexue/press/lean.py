@@ -19,14 +19,16 @@ _RULE = re.compile(r"(?<=[{};])([^{};@]+)\{[^{}]*\}")
 _COMMA = re.compile(r",(?![^()]*\))")
 _CLASS = re.compile(r"\.(-?[A-Za-z_](?:[\w-]|\\.)*)")
 _WORD = re.compile(r"-?[A-Za-z_][\w-]*")
-_UNUSED = (
-    "scripts/fontawesome.js",
-    "vendor/fontawesome",
-    "locales",
+_LOGOS = (
     "images/logo_binder.svg",
     "images/logo_colab.png",
     "images/logo_deepnote.svg",
     "images/logo_jupyterhub.svg",
+)
+_UNUSED = (
+    "scripts/fontawesome.js",
+    "vendor/fontawesome",
+    "locales",
     "webpack-macros.html",
     "sbt-webpack-macros.html",
 )
@@ -43,7 +45,8 @@ def _trim(app: Sphinx, failure: Exception | None) -> None:
     if failure is not None or app.builder.format != "html":
         return
     static = Path(app.outdir) / "_static"
-    for name in _UNUSED:
+    shown = app.config.html_theme_options.get("launch_buttons")
+    for name in (*_UNUSED, *(() if shown else _LOGOS)):
         path = static / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     for source_map in static.rglob("*.map"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -17,6 +18,7 @@ Row = dict[str, Any]
 Place = Callable[[str], str]
 
 _OLDER = both("measured with older code")
+_WORDS = re.compile(r"not measured|no interval|\((\d+) of (\d+) seeds\)")
 _SHORT = 6  # more claims than these are folded where they are declared: the verdict table has them all again
 
 
@@ -48,7 +50,7 @@ def declared(rows: Sequence[Row]) -> str:
         (
             ("Claim", _statement(row) + f'<div class="kx-id">{row["id"]}</div>'),
             ("Expected", _expected(row)),
-            ("Kind", f"{both(row['kind'])}, over {both(row['over'])}, from {both(row['scale'])} scale"),
+            ("Kind", _kind(row)),
             ("Source", escape(row["source"])),
         )
         for row in rows
@@ -143,7 +145,10 @@ def tally(rows: Sequence[Row], *, href: str) -> str:
     )
     stale = sum(bool(row.get("stale")) for row in rows)
     older = f"; {stale} measured with older code" if stale else ""
-    total = both(f"All {len(rows)} claims on the scoreboard{older}", f"记分板：全部 {len(rows)} 条论断")
+    older_zh = f"；{stale} 条由旧代码测得" if stale else ""
+    total = both(
+        f"All {len(rows)} claims on the scoreboard{older}", f"记分板：全部 {len(rows)} 条论断{older_zh}"
+    )
     return f'<div class="kx-tally"><ul>{tiles}</ul><p><a href="{escape(href)}">{total}</a></p></div>'
 
 
@@ -211,7 +216,7 @@ def table(
     """
     listed = [list(row) for row in rows]
     if not listed:
-        return f'<p class="kx-none">{escape(caption)}: none yet.</p>'
+        return f'<p class="kx-none">{both(f"{caption}: none yet.", f"{translated(caption)}：暂无。")}</p>'
     extra = list(attributes) if attributes is not None else [""] * len(listed)
     head = "".join(f'<th role="columnheader" scope="col">{both(name)}</th>' for name, _ in listed[0])
     body = "".join(
@@ -243,8 +248,26 @@ def _linked(row: Row, place: Place) -> str:
 
 
 def _evidence(row: Row) -> str:
-    measured_as = f"{'measured ' if row['n'] else ''}{_measured(row)}"
+    measured_as = f"{both('measured')} {_measured(row)}" if row["n"] else _measured(row)
     return f"{interval_picture(row)}<div>{_expected(row)}</div><div>{measured_as}</div>"
+
+
+def _kind(row: Row) -> str:
+    kind, over, scale = row["kind"], row["over"], row["scale"]
+    return both(
+        f"{kind}, over {over}, from {scale} scale",
+        f"{translated(kind)}；重复单位：{translated(over)}；最小规模：{translated(scale)}",
+    )
+
+
+def in_figures(row: Row) -> str:
+    """What was measured, as `measured` has it, with its few words in both languages."""
+
+    def said(found: re.Match[str]) -> str:
+        seeds = f"（{found[2]} 个种子中的 {found[1]} 个）" if found[1] else None
+        return both(found[0], seeds)
+
+    return _WORDS.sub(said, escape(measured(row)))
 
 
 def _expected(row: Row) -> str:
@@ -253,14 +276,14 @@ def _expected(row: Row) -> str:
 
 def _measured(row: Row) -> str:
     old = f' <em class="kx-old">{_OLDER}</em>' if row["stale"] and row["n"] else ""
-    return f'<span class="kx-number">{escape(measured(row))}</span>{old}'
+    return f'<span class="kx-number">{in_figures(row)}</span>{old}'
 
 
 def _frozen(row: Row | None, older_code: bool) -> str:
     if row is None:
-        return "not frozen"
+        return both("not frozen")
     old = f' <em class="kx-old">{_OLDER}</em>' if older_code else ""
-    return f'{chip(row["verdict"])}<div class="kx-number">{escape(measured(row))}</div>{old}'
+    return f'{chip(row["verdict"])}<div class="kx-number">{in_figures(row)}</div>{old}'
 
 
 def _fact(name: str, html: str) -> str:

@@ -7,15 +7,15 @@ a library source as code. Where `kexue` is not installed the first cell installs
 from __future__ import annotations
 
 import json
+import posixpath
 import re
-import subprocess
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from kexue.claims.display import measured
 from kexue.press.excerpt import excerpt
+from kexue.press.home import REPOSITORY, head, home
 from kexue.press.root import PressError
 
 if TYPE_CHECKING:
@@ -25,18 +25,14 @@ _FENCE = re.compile(
     r"^(?P<fence>`{3,}|:{3,})\{(?P<name>[\w:-]+)\}[ ]*(?P<argument>[^\n]*)\n(?P<body>.*?)^(?P=fence)[ ]*$",
     re.M | re.S,
 )
-_ROLE = re.compile(r"\{(verdict|measured|glue:[a-z]+|numref|ref|eq|doc)\}`([^`]+)`")
+_ROLE = re.compile(r"\{(verdict|measured|glue:[a-z]+|numref|ref|eq)\}`([^`]+)`")
+_DOCUMENT = re.compile(r"\{doc\}`([^`<]+?)\s*<([\w./-]+)>`|\[([^\]]+)\]\(([\w./-]+)\.md(?:#[\w-]*)?\)")
+_PLACE = re.compile(r"\[([^\]]+)\]\(#[\w-]+\)")
 _BRANCH_README = """# {title}: the executed chapters
 
 Written by `kexue notebooks` from commit {commit} of {url}. Nothing here is edited by hand: each chapter as a notebook, with the outputs of
 its run. Colab, Binder and hubs open them from here; `requirements.txt` installs the library at that commit.
 """
-
-
-def repository(root: Path) -> str:
-    """Where the book lives in public, from `_config.yml`; "" while it has no such place."""
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8")) or {}
-    return str((config.get("repository") or {}).get("url") or "").rstrip("/")
 
 
 def commit_of(edition: ChapterEdition, root: Path) -> str:
@@ -45,23 +41,25 @@ def commit_of(edition: ChapterEdition, root: Path) -> str:
     return str(clean[0]) if clean else head(root)
 
 
-def head(root: Path) -> str:
-    """The repository's present commit, or "" outside of one."""
-    done = subprocess.run(
-        ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() if done.returncode == 0 else ""
+def readers_notebook(
+    edition: ChapterEdition, root: Path, executed: Collection[str] = ()
+) -> dict[str, Any] | None:
+    """A chapter as executed, for a reader's own Jupyter; None if it has no stored run.
 
-
-def readers_notebook(edition: ChapterEdition, root: Path) -> dict[str, Any] | None:
-    """A chapter as executed, for a reader's own Jupyter; None if it has no stored run."""
+    Args:
+        edition: the chapter.
+        root: the book's folder.
+        executed: the chapters that lie beside it as notebooks, by their names in Sphinx.
+    """
     if edition.notebook is None:
         return None
+    at = home(root)
     notebook: dict[str, Any] = json.loads(json.dumps(edition.notebook))
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
-            cell["source"] = plain_markdown("".join(cell["source"]), edition, root)
-    url, commit = repository(root), commit_of(edition, root)
+            text = plain_markdown("".join(cell["source"]), edition, root)
+            cell["source"] = _linked(text, edition.chapter.docname, at.site, executed)
+    url, commit = at.repository, commit_of(edition, root)
     if url:
         notebook["cells"].insert(0, _installer(f"{url}@{commit}" if commit else url))
     return notebook
@@ -81,6 +79,19 @@ def _installer(where: str) -> dict[str, Any]:
         "outputs": [],
         "source": source,
     }
+
+
+def _linked(text: str, docname: str, site: str, executed: Collection[str]) -> str:
+    """Links between pages as they hold in a folder of notebooks: to a notebook, else to the site, else none."""
+
+    def document(found: re.Match[str]) -> str:
+        words, name = found[1] or found[3], found[2] or found[4]
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(docname), name))
+        if target in executed:
+            return f"[{words}]({name}.ipynb)"
+        return f"[{words}]({site}{target}.html)" if site else words
+
+    return _PLACE.sub(r"\1", _DOCUMENT.sub(document, text))
 
 
 def plain_markdown(source: str, edition: ChapterEdition, root: Path) -> str:
@@ -154,10 +165,10 @@ def write_branch(edition: Edition, folder: Path) -> list[Path]:
     Raises:
         PressError: when the folder is not empty, or the book names no repository for the notebooks to install from.
     """
-    url = repository(edition.root)
+    url = home(edition.root).repository
     if not url:
         raise PressError(
-            "_config.yml: `repository.url` is empty; the notebooks must know where to install kexue from"
+            f"_config.yml: `repository.url` is empty and {REPOSITORY} is not set; the notebooks must know where to install kexue from"
         )
     if folder.exists() and any(folder.iterdir()):
         raise PressError(f"{folder} is not empty; name a new folder for the branch of notebooks")
@@ -167,8 +178,9 @@ def write_branch(edition: Edition, folder: Path) -> list[Path]:
         "runtime.txt": "python-3.11\n",
         "README.md": _BRANCH_README.format(title="Kexue, Executed", commit=commit, url=url),
     }
+    executed = _executed(edition)
     for chapter in edition.chapters:
-        notebook = readers_notebook(chapter, edition.root)
+        notebook = readers_notebook(chapter, edition.root, executed)
         if notebook is not None:
             texts[f"{chapter.chapter.docname}.ipynb"] = as_text(notebook)
     written = []
@@ -185,13 +197,18 @@ def as_text(notebook: dict[str, Any]) -> str:
     return json.dumps(notebook, ensure_ascii=False, indent=1) + "\n"
 
 
+def _executed(edition: Edition) -> set[str]:
+    return {chapter.chapter.docname for chapter in edition.chapters if chapter.notebook is not None}
+
+
 def place_downloads(edition: Edition, site: Path) -> None:
     """Lay each chapter's notebook and text beside its page."""
+    executed = _executed(edition)
     for chapter in edition.chapters:
         page = site / f"{chapter.chapter.docname}.html"
         if not page.is_file():
             continue
         page.with_suffix(".md").write_text(chapter.chapter.source, encoding="utf-8")
-        notebook = readers_notebook(chapter, edition.root)
+        notebook = readers_notebook(chapter, edition.root, executed)
         if notebook is not None:
             page.with_suffix(".ipynb").write_text(as_text(notebook), encoding="utf-8")

@@ -19,7 +19,7 @@ from kexue.claims.display import measured
 from kexue.press import bookpages, cards, markup, provenance, recordpages, referencepages, theme
 from kexue.press.directive import PageDirective, html
 from kexue.press.site import Site
-from kexue.press.words import both
+from kexue.press.words import both, source_place
 
 
 class ArticleBox(PageDirective):
@@ -70,10 +70,12 @@ class Library(PageDirective):
         name = self.arguments[0]
         found = self.site.data["library"].get(name)
         if found is None:
-            return [html(f'<p class="kx-none">The library has no <code>{escape(name)}</code> any more.</p>')]
+            code = f"<code>{escape(name)}</code>"
+            gone = f"{both('The library no longer has ', '代码库中已没有 ')}{code}"
+            return [html(f'<p class="kx-none">{gone}</p>')]
         commit = next((run["commit"] for run in (self.chapter["runs"]) if not run.get("dirty")), "") or ""
         href = self.site.source(found["path"], found["line"], commit)
-        where = f"{escape(found['path'])}, line {found['line']}"
+        where = source_place(found["path"], found["line"])
         place = f'<a href="{escape(href)}">{where}</a>' if href else where
         caption = html(f'<div class="kx-library">{self._documented(name)} <span>{place}</span></div>')
         return [
@@ -133,7 +135,8 @@ class Provenance(PageDirective):
         chapter = self.chapter
         commands = provenance.commands(chapter)
         again = nodes.literal_block(commands, commands, language="console")
-        return [html(provenance.facts(chapter)), html('<p class="kx-again">Run it again:</p>'), again]
+        title = f'<p class="kx-again">{both("Run it again:")}</p>'
+        return [html(provenance.facts(chapter)), html(title), again]
 
 
 class VerdictRole(SphinxRole):

@@ -7,54 +7,83 @@ from html import escape
 from typing import Any
 
 from kexue.press.markup import table
+from kexue.press.words import both, translated
 
+# In English and Chinese: a title, and what it means for a reader.
 _BANNERS = {
     "stale": (
-        "Measured with older code",
-        "The numbers on this page come from a run of an earlier version of its code.",
+        ("Measured with older code", "由旧代码测得"),
+        (
+            "The numbers on this page come from a run of an earlier version of its code.",
+            "本页的数字来自其代码的较早版本。",
+        ),
     ),
-    "failed": ("The last run failed", "What this page shows is what was measured before, or nothing."),
+    "failed": (
+        ("The last run failed", "上次运行失败"),
+        (
+            "What this page shows is what was measured before, or nothing.",
+            "本页所示为此前测得的结果，或没有结果。",
+        ),
+    ),
     "never run": (
-        "Not measured yet",
-        "This chapter has no stored run: its claims are untested, its figures are not drawn.",
+        ("Not measured yet", "尚未测量"),
+        (
+            "This chapter has no stored run: its claims are untested, its figures are not drawn.",
+            "本章没有存档的运行：论断未测，图未绘制。",
+        ),
     ),
 }
+_FEWER = (
+    ("Some runs are missing", "缺少部分运行"),
+    (
+        "The numbers on this page are of the present code, from fewer seeds.",
+        "本页的数字由当前代码测得，但种子较少。",
+    ),
+)
+_DIFFERS = (
+    ("Differs from the record", "与存档不一致"),
+    (
+        "A verdict on this page is not the one recorded in the repository.",
+        "本页有判定与仓库中的存档不同。",
+    ),
+)
 
 
 def banner(chapter: Mapping[str, Any]) -> str:
     """What a reader must know before trusting a chapter's numbers; "" when there is nothing to say."""
     boxes = []
     if chapter["state"] in _BANNERS:
-        title, text = _BANNERS[chapter["state"]]
+        words = _BANNERS[chapter["state"]]
         if (
             chapter["state"] == "stale"
             and chapter["runs"]
             and not any(row["stale"] for row in chapter["claims"])
         ):
-            title, text = (
-                "Some runs are missing",
-                "The numbers on this page are of the present code, from fewer seeds.",
-            )
-        boxes.append(_box(title, text, chapter["reasons"]))
+            words = _FEWER
+        boxes.append(_box(*words, chapter["reasons"]))
     if chapter["differences"]:
-        text = "A verdict on this page is not the one recorded in the repository."
-        boxes.append(_box("Differs from the record", text, chapter["differences"]))
+        boxes.append(_box(*_DIFFERS, chapter["differences"]))
     return "".join(boxes)
 
 
 def state_in_words(state: str) -> str:
-    """What a chapter's state means for a reader; "" when it is fresh."""
-    return _BANNERS[state][0] if state in _BANNERS else ""
+    """What a chapter's state means for a reader, as HTML in both languages; "" when it is fresh."""
+    return both(*_BANNERS[state][0]) if state in _BANNERS else ""
 
 
 def facts(chapter: Mapping[str, Any]) -> str:
     """The provenance of the runs shown, and of the frozen full-scale numbers."""
     runs = chapter["runs"]
-    shown = f"{len(runs)} of {chapter['seeds_wanted']} runs at profile {chapter['profile']}"
-    blocks = [_block(shown, runs, chapter["data"])] if runs else ["<p>No stored run.</p>"]
+    there, wanted, profile = len(runs), chapter["seeds_wanted"], chapter["profile"]
+    shown = (
+        f"{there} of {wanted} runs at profile {profile}",
+        f"{translated(profile)}规模：{wanted} 次运行中的 {there} 次",
+    )
+    blocks = [_block(shown, runs, chapter["data"])] if runs else [f"<p>{both('No stored run.')}</p>"]
     full = chapter["frozen"].get("full")
     if full:
-        title = "Frozen at full scale" + (", measured with older code" if full.get("older_code") else "")
+        old = (", measured with older code", "，由旧代码测得") if full.get("older_code") else ("", "")
+        title = (f"Frozen at full scale{old[0]}", f"完整规模的存档{old[1]}")
         blocks.append(_block(title, full["provenance"], ()))
     return f'<div class="kx-provenance">{"".join(blocks)}</div>'
 
@@ -66,21 +95,21 @@ def commands(chapter: Mapping[str, Any]) -> str:
     return "\n".join([*lines, f"$ kexue why {slug}"])
 
 
-def _block(title: str, runs: Sequence[Mapping[str, Any]], data: Sequence[str]) -> str:
+def _block(title: tuple[str, str], runs: Sequence[Mapping[str, Any]], data: Sequence[str]) -> str:
     items = {
         "Commit": _distinct(runs, _commit),
-        "Measured": _distinct(runs, lambda run: str(run.get("started", ""))[:10]),
-        "Device": _distinct(runs, device_of),
-        "Machine": _distinct(runs, machine_of),
+        "Measured": _distinct(runs, lambda run: escape(str(run.get("started", ""))[:10])),
+        "Device": _distinct(runs, lambda run: escape(device_of(run))),
+        "Machine": _distinct(runs, lambda run: escape(machine_of(run))),
         "Duration": _duration(runs),
         "Peak memory": _peak(runs),
-        "Versions": _distinct(runs, _versions),
-        "Data": ", ".join(data),
+        "Versions": _distinct(runs, lambda run: escape(_versions(run))),
+        "Data": escape(", ".join(data)),
     }
-    listed = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in items.items() if text)
-    single = table(f"{title}: run by run", [_run(run) for run in runs])
-    details = f"<details><summary>Run by run</summary>{single}</details>" if len(runs) > 1 else ""
-    return f"<h4>{escape(title)}</h4><dl>{listed}</dl>{details}"
+    listed = "".join(f"<dt>{both(name)}</dt><dd>{text}</dd>" for name, text in items.items() if text)
+    single = table(f"{title[0]}: run by run", [_run(run) for run in runs])
+    details = f"<details><summary>{both('Run by run')}</summary>{single}</details>" if len(runs) > 1 else ""
+    return f"<h4>{both(*title)}</h4><dl>{listed}</dl>{details}"
 
 
 def _run(run: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -99,8 +128,9 @@ def _distinct(runs: Sequence[Mapping[str, Any]], text: Any) -> str:
 
 
 def _commit(run: Mapping[str, Any]) -> str:
-    commit = str(run.get("commit") or "")[:12]
-    return f"{commit} with uncommitted changes" if commit and run.get("dirty") else commit
+    commit = escape(str(run.get("commit") or "")[:12])
+    changed = both(" with uncommitted changes", "（有未提交的修改）")
+    return f"{commit}{changed}" if commit and run.get("dirty") else commit
 
 
 def device_of(run: Mapping[str, Any]) -> str:
@@ -124,21 +154,27 @@ def _duration(runs: Sequence[Mapping[str, Any]]) -> str:
     seconds = [run["seconds"] for run in runs if run.get("seconds") is not None]
     if not seconds:
         return ""
-    each = f" ({min(seconds):.1f} to {max(seconds):.1f} s a run)" if len(seconds) > 1 else ""
-    return f"{sum(seconds):.1f} s in all{each}"
+    total, low, high = sum(seconds), min(seconds), max(seconds)
+    if len(seconds) == 1:
+        return both(f"{total:.1f} s", f"{total:.1f} 秒")
+    return both(
+        f"{total:.1f} s in all ({low:.1f} to {high:.1f} s a run)",
+        f"共 {total:.1f} 秒（每次 {low:.1f} 至 {high:.1f} 秒）",
+    )
 
 
 def _peak(runs: Sequence[Mapping[str, Any]]) -> str:
     main = [run["peak_rss_mb"] for run in runs if run.get("peak_rss_mb")]
     gpu = [run["peak_gpu_mb"] for run in runs if run.get("peak_gpu_mb")]
     parts = [f"{max(main):.0f} MB"] if main else []
-    return ", ".join([*parts, *([f"{max(gpu):.0f} MB on the GPU"] if gpu else [])])
+    on_gpu = both(f"{max(gpu):.0f} MB on the GPU", f"GPU 上 {max(gpu):.0f} MB") if gpu else ""
+    return ", ".join([*parts, *([on_gpu] if gpu else [])])
 
 
-def _box(title: str, text: str, reasons: Sequence[str]) -> str:
+def _box(title: tuple[str, str], text: tuple[str, str], reasons: Sequence[str]) -> str:
     listed = "".join(f"<li>{escape(reason)}</li>" for reason in reasons)
     return (
-        f'<div class="kx-banner" role="note" aria-label="{escape(title)}">'
-        f"<b>{escape(title)}.</b> {escape(text)}"
+        f'<div class="kx-banner" role="note" aria-label="{escape(title[0])}">'
+        f"<b>{both(f'{title[0]}. ', f'{title[1]}。')}</b>{both(*text)}"
         f"{f'<ul>{listed}</ul>' if listed else ''}</div>"
     )

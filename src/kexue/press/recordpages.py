@@ -63,7 +63,7 @@ def speed(site: Site) -> str:
             cpu = [run["cpu_seconds"] for run in runs if run.get("cpu_seconds")]
             peak = max((run.get("peak_rss_mb") or 0 for run in runs), default=0)
             machine = "; ".join(dict.fromkeys(filter(None, (provenance.machine_of(run) for run in runs))))
-            spread = "" if len(seconds) == 1 else f" ({_duration(min(seconds))} to {_duration(max(seconds))})"
+            spread = "" if len(seconds) == 1 else f" ({_duration(min(seconds))} – {_duration(max(seconds))})"
             yield [
                 ("Chapter", _title(site, chapter)),
                 ("Scale", f'{both(profile)}<div class="kx-origin">{both(kept)}</div>'),
@@ -76,6 +76,58 @@ def speed(site: Site) -> str:
             ]
 
     return table("What the runs took", cells(), classes="kx-wide")
+
+
+def slowest(site: Site) -> str:
+    """The cells that took longest, chapter by chapter."""
+
+    def cells() -> Iterator[list[tuple[str, str]]]:
+        for chapter in site.chapters:
+            for cell in chapter["slowest"]:
+                where = both(
+                    f"cell {cell['number']} of {cell['of']}", f"第 {cell['number']} / {cell['of']} 个单元"
+                )
+                yield [
+                    ("Chapter", _title(site, chapter)),
+                    ("Cell", f'<code>{escape(cell["line"])}</code><div class="kx-origin">{where}</div>'),
+                    ("Time", _duration(cell["seconds"])),
+                    ("Share", f"{100 * cell['share']:.0f} %"),
+                ]
+
+    return table("Slowest cells", cells())
+
+
+def recorded(site: Site) -> str:
+    """Every recorded benchmark as a table, under it the machine, the time and the commit."""
+    return "".join(_benchmark(site, one) for one in site.data["benchmarks"]) or table("Benchmarks", [])
+
+
+def _benchmark(site: Site, found: Mapping[str, Any]) -> str:
+    rows = [
+        [(column, escape(_plain(value))) for column, value in zip(found["columns"], row, strict=True)]
+        for row in found["rows"]
+    ]
+    commit = escape(found["commit"][:_SHORT])
+    href = site.commit(found["commit"])
+    at = f'<a href="{escape(href)}"><code>{commit}</code></a>' if href else f"<code>{commit}</code>"
+    facts = [f"{both('Machine')} {escape(found['machine'])}", f"{both('Started')} {_moment(found['when'])}"]
+    facts.append(f"{both('Commit')} {at}")
+    name = escape(found["benchmark"])
+    return (
+        f'<section class="kx-benchmark" aria-label="{name}"><h3>{name}</h3>{table(found["benchmark"], rows)}'
+        f'<p class="kx-origin">{" · ".join(facts)}</p></section>'
+    )
+
+
+def _plain(value: Any) -> str:
+    """A cell of a benchmark: three digits of what was timed, whole numbers as they are, a dash for nothing."""
+    if value is None:
+        return "–"
+    return f"{value:.3g}" if isinstance(value, float) and abs(value) < 1000 else str(value)
+
+
+def _moment(text: str) -> str:
+    return escape(text[:16].replace("T", " "))
 
 
 def runs(site: Site) -> str:
@@ -98,7 +150,7 @@ def runs(site: Site) -> str:
                     ),
                     ("Run", f"<code>{escape(str(run.get('key', ''))[:_SHORT])}</code>"),
                     ("Commit", f"<code>{escape(short)}</code>{dirty}"),
-                    ("Started", escape(str(run.get("started", ""))[:16].replace("T", " "))),
+                    ("Started", _moment(str(run.get("started", "")))),
                     ("Device", escape(provenance.device_of(run))),
                     ("Versions", escape(versions)),
                 ]
@@ -131,6 +183,20 @@ class Speed(PageDirective):
         return [html(speed(self.site))]
 
 
+class Slowest(PageDirective):
+    """The cells that took longest."""
+
+    def run(self) -> list[nodes.Node]:
+        return [html(slowest(self.site))]
+
+
+class Benchmarks(PageDirective):
+    """The recorded benchmarks."""
+
+    def run(self) -> list[nodes.Node]:
+        return [html(recorded(self.site))]
+
+
 class Runs(PageDirective):
     """Every run behind the numbers."""
 
@@ -147,5 +213,11 @@ class DataSets(PageDirective):
 
 def setup(app: Sphinx) -> None:
     """Register the directives."""
-    for name, directive in {"speed-table": Speed, "run-table": Runs, "data-table": DataSets}.items():
+    for name, directive in {
+        "speed-table": Speed,
+        "slowest-cells": Slowest,
+        "benchmark-tables": Benchmarks,
+        "run-table": Runs,
+        "data-table": DataSets,
+    }.items():
         app.add_directive(name, directive)

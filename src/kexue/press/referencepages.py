@@ -12,7 +12,7 @@ from docutils import nodes
 
 from kexue.press.directive import PageDirective, html
 from kexue.press.formulas import typeset
-from kexue.press.words import both, pair
+from kexue.press.words import both, pair, source_place
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -86,7 +86,7 @@ def sections(listed: Iterable[dict[str, Any]]) -> str:
     """A docstring's sections as HTML."""
     shown = []
     for section in listed:
-        title = f'<p class="kx-section">{escape(section["title"])}</p>' if section["title"] else ""
+        title = f'<p class="kx-section">{both(section["title"])}</p>' if section["title"] else ""
         items = "".join(
             f"<dt>{f'<code>{escape(name)}</code>' if name else ''}</dt><dd>{_inline(' '.join(text.split()))}</dd>"
             for name, text in section["items"]
@@ -101,7 +101,7 @@ class _LibraryPage(PageDirective):
         return found
 
     def _source(self, path: str, line: int) -> str:
-        where, href = f"{escape(path)}, line {line}", self.site.source(path, line, "")
+        where, href = source_place(path, line), self.site.source(path, line, "")
         return f'<a href="{escape(href)}">{where}</a>' if href else where
 
     def _chapters(self, slugs: Iterable[str]) -> str:

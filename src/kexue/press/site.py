@@ -44,8 +44,13 @@ class Site:
         anchor = f"#claim-{claim}" if claim in chapter["measured_at"] else ""
         return anchor if anchor and chapter is self.chapter else self.page(chapter["docname"]) + anchor
 
+    def commit(self, commit: str) -> str:
+        """The address of a commit in the repository, or "" if the book names no repository."""
+        url = self.data["home"]["repository"]
+        return f"{url}/commit/{commit}" if url else ""
+
     def source(self, path: str, line: int, commit: str) -> str:
         """The address of a line of the library in the repository, or "" if the book names no repository."""
-        options = self._app.config.html_theme_options
-        url = str(options.get("repository_url") or "").rstrip("/")
-        return f"{url}/blob/{commit or 'main'}/{path}#L{line}" if url else ""
+        home = self.data["home"]
+        url, at = home["repository"], commit or home["commit"] or "main"
+        return f"{url}/blob/{at}/{path}#L{line}" if url else ""

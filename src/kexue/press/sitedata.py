@@ -7,7 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from kexue.data import registry
+from kexue.press.benchmarks import benchmarks
 from kexue.press.excerpt import excerpt
+from kexue.press.home import home
 
 if TYPE_CHECKING:
     from kexue.press.edition import ChapterEdition, Edition
@@ -17,6 +19,7 @@ _ABSTRACT = re.compile(
     r"^(?P<fence>[`:]{3,})\{article-box\}\n(?P<text>.*?)^(?P=fence)", re.MULTILINE | re.DOTALL
 )
 _REASONS = 3
+_SLOWEST = 3
 _NAMED_CLAIM = re.compile(r"\{(?:verdict|measured)\}`([^`]+)`")
 
 
@@ -30,6 +33,8 @@ def site_data(edition: Edition) -> dict[str, Any]:
         "chapters": [_chapter(chapter) for chapter in edition.chapters],
         "library": {name: asdict(found) for name, found in library.items()},
         "data": _data_sets(edition),
+        "home": asdict(home(edition.root)),
+        "benchmarks": benchmarks(edition.root),
     }
 
 
@@ -82,6 +87,37 @@ def _abstract(source: str) -> str:
     return re.sub(r"\{[\w:]+\}|[`$*]", "", " ".join(found["text"].split())) if found else ""
 
 
+def slowest_cells(edition: ChapterEdition) -> list[dict[str, Any]]:
+    """The cells that took longest, by their first line: mean seconds over the runs, share of all the cells.
+
+    Runs that did not record the times of their cells, or those of other cells than are shown, do not count.
+    """
+    if edition.notebook is None:
+        return []
+    code = ["".join(cell["source"]) for cell in edition.notebook["cells"] if cell["cell_type"] == "code"]
+    runs = [times for run in edition.runs if len(times := run.get("cell_seconds") or ()) == len(code)]
+    mean = [sum(times) / len(runs) for times in zip(*runs, strict=True)]
+    order = sorted(range(len(mean)), key=lambda index: -mean[index])[:_SLOWEST]
+    total = sum(mean) or 1.0
+    return [
+        {
+            "number": index + 1,
+            "of": len(code),
+            "line": headline(code[index]),
+            "seconds": mean[index],
+            "share": mean[index] / total,
+        }
+        for index in order
+    ]
+
+
+def headline(source: str) -> str:
+    """The first line of code that is neither blank, comment nor import; the first line if there is none."""
+    lines = [line.strip() for line in source.split("\n") if line.strip()]
+    telling = [line for line in lines if not re.match(r"#|import |from ", line)]
+    return (telling or lines or [""])[0]
+
+
 def _chapter(edition: ChapterEdition) -> dict[str, Any]:
     chapter = edition.chapter
     return {
@@ -104,4 +140,5 @@ def _chapter(edition: ChapterEdition) -> dict[str, Any]:
         "seeds_wanted": edition.seeds_wanted,
         "claims": list(edition.claims),
         "frozen": edition.frozen or {},
+        "slowest": slowest_cells(edition),
     }

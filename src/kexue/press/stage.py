@@ -41,7 +41,7 @@ def stage(edition: Edition, data: dict[str, Any], folder: Path) -> tuple[str, ..
         return never(directory, names) | chapters
 
     shutil.copytree(pages, folder / "book", ignore=left_out)
-    shutil.copyfile(edition.root / "_config.yml", folder / "_config.yml")
+    _write_config(edition.root, data["home"], folder)
     problems = list(_write_toc(edition, folder, write_pages(data["reference"], folder)))
     for chapter, shown in zip(edition.chapters, data["chapters"], strict=True):
         page = ChapterPage(chapter, shown["state"])
@@ -57,6 +57,15 @@ def stage(edition: Edition, data: dict[str, Any], folder: Path) -> tuple[str, ..
         json.dumps(data, ensure_ascii=False, sort_keys=True), encoding="utf-8"
     )
     return tuple(problems)
+
+
+def _write_config(root: Path, home: dict[str, str], folder: Path) -> None:
+    """The configuration, with the public addresses that hold for this edition."""
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8")) or {}
+    config["repository"] = {**(config.get("repository") or {}), "url": home["repository"]}
+    config["html"] = {**(config.get("html") or {}), "baseurl": home["site"]}
+    text = yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
+    (folder / "_config.yml").write_text(text, encoding="utf-8")
 
 
 def _write_toc(edition: Edition, folder: Path, library: list[dict[str, Any]]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sphinx.config import Config
 
 _HERE = Path(__file__).parent
+_SITE_MAP = "http://www.sitemaps.org/schemas/sitemap/0.9"
 _ENGLISH, _CHINESE = ["kx-en"], ["kx-zh", "kx-pair", "language-zh-CN"]
 
 
@@ -96,10 +98,13 @@ def _name_the_menu_s_toggles(
 def _offer_downloads(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """The chapter as notebook and as text, in the bar at the top of its page."""
+    """The chapter as notebook and as text, in the bar at the top of its page; nothing to open where nothing was run."""
     chapter = Site(app, page).chapter
     if chapter is None:
         return
+    beside = context.get("header_buttons", ())
+    if not chapter["runs"]:
+        beside = [button for button in beside if button.get("label") != "launch-buttons"]
     name = page.rsplit("/", 1)[-1]
     links = [(f"{name}.ipynb", ".ipynb", "The executed notebook"), (f"{name}.md", ".md", "The text")]
     buttons = [
@@ -114,7 +119,46 @@ def _offer_downloads(
         "buttons": buttons,
         "label": "kx",
     }
-    context["header_buttons"] = [group, *context.get("header_buttons", ())]
+    context["header_buttons"] = [group, *beside]
+
+
+def _make_known(app: Sphinx) -> None:
+    """Tell machines that ask of the site's pages, their titles and first words; only a site with an address has any."""
+    if not app.config.html_baseurl:
+        return
+    app.setup_extension("sphinx_sitemap")
+    app.setup_extension("sphinxext.opengraph")
+    own: dict[str, Any] = {
+        "sitemap_url_scheme": "{link}",  # one language a site, and one version
+        "sitemap_excludes": ["search.html", "genindex.html", "index.html"],
+        "ogp_site_url": app.config.html_baseurl,
+        "ogp_site_name": app.config.html_title or app.config.project,
+        "ogp_social_cards": {"enable": False},  # their text cannot be drawn: formulas, Chinese
+        "ogp_enable_meta_description": True,
+    }
+    for name, value in own.items():
+        app.config[name] = value
+
+
+def _describe(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """A chapter's one sentence, for whoever shows a link to its page; the first words of it would be its links."""
+    chapter = Site(app, page).chapter
+    if chapter is not None and app.config.html_baseurl:
+        context["meta"] = {**(context.get("meta") or {}), "og:description": chapter["summary"]}
+
+
+def _site_map_in_order(app: Sphinx, failure: Exception | None) -> None:
+    """The addresses in one order, whatever process wrote its page first."""
+    path = Path(app.outdir) / "sitemap.xml"
+    if failure is not None or not path.is_file():
+        return
+    ElementTree.register_namespace("", _SITE_MAP)
+    tree = ElementTree.parse(path)
+    root = tree.getroot()
+    root[:] = sorted(root, key=lambda entry: "".join(entry.itertext()))
+    tree.write(path, encoding="utf-8", xml_declaration=True)
 
 
 def setup(app: Sphinx) -> None:
@@ -122,6 +166,7 @@ def setup(app: Sphinx) -> None:
     languages["kexue"] = "kexue.press.search.EnglishAndChinese"
     formulas.setup(app)
     lean.setup(app)
+    _make_known(app)
     app.add_css_file("katex/katex.min.css")
     app.add_css_file("kexue-words.css")
     for name in ("en", "zh"):
@@ -129,7 +174,9 @@ def setup(app: Sphinx) -> None:
         app.add_role(name, WordsInOneLanguage())
     app.connect("config-inited", _configure)
     app.connect("doctree-read", _name_in_both_languages, priority=400)  # before Sphinx collects titles
+    app.connect("html-page-context", _describe, priority=400)  # before the tags are made
     app.connect("html-page-context", _load_only_what_the_page_needs, priority=900)
     app.connect("html-page-context", _draw_the_marks_once, priority=900)
     app.connect("html-page-context", _offer_downloads, priority=900)
     app.connect("html-page-context", _name_the_menu_s_toggles, priority=900)
+    app.connect("build-finished", _site_map_in_order, priority=900)

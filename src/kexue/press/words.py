@@ -57,6 +57,27 @@ _CHINESE = {
     "Seconds": "秒",
     "Run by run": "逐次运行",
     "Run it again": "重新运行",
+    "Run it again:": "重新运行：",
+    "No stored run.": "没有存档的运行。",
+    "no interval": "无区间",
+    "At smoke scale": "冒烟规模",
+    "At quick scale": "快速规模",
+    "At full scale": "完整规模",
+    "measured": "实测",
+    "Arguments": "参数",
+    "Attributes": "属性",
+    "Returns": "返回",
+    "Yields": "产出",
+    "Raises": "异常",
+    "Verdicts of this chapter": "本章的判定",
+    "Every claim of the book": "全书的论断",
+    "What the runs took": "运行所用",
+    "Every run behind the numbers": "数字背后的每次运行",
+    "Data sets": "数据集",
+    "Slowest cells": "最慢的单元",
+    "Cell": "单元",
+    "Share": "占比",
+    "Benchmarks": "对比测试",
     "Open": "打开",
     "Key figure": "关键图",
     "at full scale": "完整规模",
@@ -94,6 +115,11 @@ def both(english: str, chinese: str | None = None) -> str:
         f'<span class="kx-if-en">{escape(english)}</span>'
         f'<span class="kx-if-zh" lang="zh-CN">{escape(found)}</span>'
     )
+
+
+def source_place(path: str, line: int) -> str:
+    """A line of the library's source in words, in both languages."""
+    return both(f"{path}, line {line}", f"{path}，第 {line} 行")
 
 
 def pair(english: str, chinese: str, tag: str = "div", classes: str = "") -> str:
