@@ -10,8 +10,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import nbformat
 import psutil
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec
@@ -143,7 +145,15 @@ class PressEngine(Engine):  # type: ignore[misc]
 
     @classmethod
     def execute_managed_notebook(
-        cls, nb_man: Any, kernel_name: str, *, watch: Watch, cell_limit: float, env: dict[str, str], **_: Any
+        cls,
+        nb_man: Any,
+        kernel_name: str,
+        *,
+        watch: Watch,
+        cell_limit: float,
+        env: dict[str, str],
+        partial: Path,
+        **_: Any,
     ) -> Any:
         """Execute the notebook; errors of cells are left in it for papermill to raise.
 
@@ -153,12 +163,17 @@ class PressEngine(Engine):  # type: ignore[misc]
             watch: takes charge of the kernel.
             cell_limit: seconds a cell may take.
             env: environment of the kernel.
+            partial: where the notebook is left if its kernel is lost.
         """
         seconds = math.ceil(cell_limit)  # nbclient wants whole ones
         client = _Client(
             nb_man, watch, timeout=seconds, startup_timeout=120, iopub_timeout=30, kernel_name=sys.executable
         )
-        client.execute(env=env)
+        try:
+            client.execute(env=env)
+        except BaseException:
+            partial.write_text(nbformat.writes(nb_man.nb), encoding="utf-8")
+            raise
 
 
 papermill_engines.register(ENGINE, PressEngine)

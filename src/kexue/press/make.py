@@ -194,6 +194,9 @@ def _execute(unit: Unit, notebook: Any, workspace: Path, scratch: Path, threads:
                 kernel_name=NATIVE_KERNEL_NAME,
                 language="python",
                 progress_bar=False,
+                # Papermill would write the whole notebook twice a cell: half of what it costs beyond the cells themselves.
+                request_save_on_cell_execute=False,
+                partial=partial,
                 cwd=str(scratch),
                 watch=watch,
                 cell_limit=unit.chapter.limit("cell", unit.profile),
