@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from kexue.checkpoint import Checkpoint, Paused
 from kexue.transport import classifier, convolution, oracle, rules, stack, training
-from kexue.transport.checkpoint import Checkpoint, Paused
 
 
 def source(seed=0):

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from kexue.transport.checkpoint import Checkpoint
+from kexue.checkpoint import Checkpoint
 from kexue.transport.rules import Rules
 from kexue.transport.stack import StackedCritic
 

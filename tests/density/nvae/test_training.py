@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from kexue.checkpoint import Paused
 from kexue.density.likelihoods import Bernoulli, LogisticMixture
 from kexue.density.nvae import sampling
 from kexue.density.nvae.model import NVAE
-from kexue.density.nvae.training import Diverged, Paused, Trainer
+from kexue.density.nvae.training import Diverged, Trainer
 from tests.density.nvae.small import images, vae
 
 

@@ -5,7 +5,6 @@ Loss = E[−log p(x|z)] + β Σ_l γ_l KL_l + λ (Σ_i s_i + Σ max |γ_BN|), Ad
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kexue import checkpoint
 from kexue.density.nvae.model import NVAE
 from kexue.density.nvae.schedule import balance, learning_rate, size_weights, warm_up
 from kexue.density.nvae.spectral import SpectralPenalty, norm_penalty
@@ -31,22 +31,6 @@ class Diverged(ArithmeticError):
 
     def __init__(self, step: int, what: str) -> None:
         super().__init__(f"step {step}: {what} is not finite; training stops here, nothing is averaged away")
-        self.step = step
-
-
-class Paused(RuntimeError):
-    """The time is up before the last step; what was done is in the checkpoint.
-
-    Args:
-        step: the next step.
-        steps: of the whole training.
-        path: the checkpoint.
-    """
-
-    def __init__(self, step: int, steps: int, path: Path) -> None:
-        super().__init__(
-            f"{step} of {steps} steps are done and saved in {path}; run again to go on from there"
-        )
         self.step = step
 
 
@@ -177,10 +161,7 @@ class Trainer:
             "step": self.step,
             "history": self.history,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(path.suffix + ".part")
-        torch.save(state, partial)
-        os.replace(partial, path)
+        checkpoint.write(state, path)
 
     def load(self, path: Path) -> None:
         """Go on from a file of `save`, with the same model, data and settings.
@@ -216,7 +197,7 @@ class Trainer:
         began = time.monotonic()
         while self.step < self.steps:
             if time.monotonic() - began >= seconds:
-                raise Paused(self.step, self.steps, path)
+                raise checkpoint.Paused(self.step, self.steps, path)
             self.run(self.step + every)
             self.save(path)
         return self.model.eval()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
+import platformdirs
 import torch
 
 
@@ -37,6 +40,39 @@ class Paused(RuntimeError):
             f"{step} of {steps} steps are done and saved in {path}; run again to go on from there"
         )
         self.step = step
+
+
+def place(name: str, module: ModuleType, settings: Mapping[str, Any]) -> Path:
+    """The file in which a training is kept, another one for other code or other settings.
+
+    Args:
+        name: of the training; its chapter, seed and device belong in it.
+        module: one of the package that trains; the modules beside it count as well.
+        settings: what else the training depends on.
+
+    Returns:
+        A path in the folder that the variable KEXUE_CHECKPOINTS names, else in the user's cache.
+    """
+    if module.__file__ is None:
+        raise ValueError(f"module must be one with a file, got {module.__name__}")
+    digest = hashlib.sha256(repr(sorted(settings.items())).encode())
+    for source in sorted(Path(module.__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    folder = os.environ.get("KEXUE_CHECKPOINTS") or platformdirs.user_cache_path("kexue") / "checkpoints"
+    return Path(folder) / f"{name}-{digest.hexdigest()[:12]}.pt"
+
+
+def write(state: Mapping[str, Any], path: Path) -> None:
+    """Write a state with `torch.save`, whole or not at all.
+
+    Args:
+        state: tensors, numbers, and lists and mappings of them.
+        path: the file; its folders are made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(path.suffix + ".part")
+    torch.save(state, partial)
+    os.replace(partial, path)
 
 
 @dataclass
@@ -126,7 +162,4 @@ class Checkpoint:
             "generator": generator.get_state(),
             "parts": {name: part.state_dict() for name, part in parts.items()},
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(self.path.suffix + ".part")
-        torch.save(state, partial)
-        os.replace(partial, self.path)
+        write(state, self.path)
