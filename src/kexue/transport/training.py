@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from kexue.checkpoint import Checkpoint
+from kexue.checkpoint import Checkpoint, Stateful
 from kexue.transport.rules import Rules
 from kexue.transport.stack import StackedCritic
 
@@ -105,7 +105,7 @@ def train_gans(
     """
     _sizes(steps, batch, critic_steps=critic_steps, every=every)
     of_critic, of_producer = _adam(critic, learning_rate), _adam(producer, learning_rate)
-    parts = {
+    parts: dict[str, Stateful] = {
         "producer": producer,
         "critic": critic,
         "of_producer": of_producer,
