@@ -1,6 +1,6 @@
 """What placing runs on Dask costs and gains, beside a papermill loop and beside the plain script.
 
-    python benchmarks/scale_out.py [loop] [overhead] [growth] [stored] [--chapters leaderboard …] [--repeats 5]
+    python benchmarks/scale_out.py [loop] [overhead] [growth] [stored] [--chapters leaderboard …] [--repeats 5] [--record]
 
 * loop: all chapters × 3 seeds at smoke scale, `kexue run` beside a loop that calls papermill on one notebook after another
 * overhead: one run of a chapter by `kexue run`, by papermill alone, and as a plain script of the same cells
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
+from record import record
 
 from kexue.press.catalogue import catalogue
 from kexue.press.root import find_root
@@ -86,7 +87,20 @@ def papermill(notebook: Path, seed: int) -> None:
     )
 
 
-def loop(slugs: list[str], repeats: int) -> None:
+def row(
+    case: str, measured: float, unit: str, beside: str = "", ratio: float | None = None
+) -> dict[str, Any]:
+    """A row of the record: what was measured, and its ratio to what stands beside it."""
+    return {
+        "case": case,
+        "measured": round(measured, 3),
+        "unit": unit,
+        "beside": beside,
+        "ratio": None if ratio is None else round(ratio, 3),
+    }
+
+
+def loop(slugs: list[str], repeats: int) -> list[dict[str, Any]]:
     """All chapters × seeds: the press beside a sequential loop."""
     with tempfile.TemporaryDirectory() as folder:
         made = notebooks(Path(folder), slugs)
@@ -116,9 +130,12 @@ def loop(slugs: list[str], repeats: int) -> None:
         f"loop: {units} runs, papermill one after another {found['sequential']:.1f} s, kexue run {found['pressed']:.1f} s: "
         f"{found['sequential'] / found['pressed']:.2f}×"
     )
+    beside = f"papermill one after another, {found['sequential']:.1f} s"
+    case = f"{units} runs at smoke scale, kexue run"
+    return [row(case, found["pressed"], "s", beside, found["sequential"] / found["pressed"])]
 
 
-def overhead(slug: str, repeats: int) -> None:
+def overhead(slug: str, repeats: int) -> list[dict[str, Any]]:
     """One run: the press and papermill beside the plain script of the same cells."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -140,6 +157,11 @@ def overhead(slug: str, repeats: int) -> None:
         f"({found['papermill'] / found['script']:.2f}×), kexue run {found['pressed']:.2f} s "
         f"({found['pressed'] / found['script']:.2f}×)"
     )
+    beside = f"the plain script, {found['script']:.2f} s"
+    return [
+        row(f"one run of {slug}, {name}", found[key], "s", beside, found[key] / found["script"])
+        for name, key in (("papermill alone", "papermill"), ("kexue run", "pressed"))
+    ]
 
 
 def _nothing(parcel: Any, topic: str, number: int) -> Any:
@@ -149,7 +171,7 @@ def _nothing(parcel: Any, topic: str, number: int) -> Any:
     return Result("failed", "nothing", "", None, {"kind": "nothing", "message": "nothing"})
 
 
-def growth(count: int = 1000) -> None:
+def growth(count: int = 1000) -> list[dict[str, Any]]:
     """Units that do nothing on more and more workers, each a process of its own."""
     from distributed import Client, LocalCluster
 
@@ -158,6 +180,7 @@ def growth(count: int = 1000) -> None:
     from kexue.press.store import Store
 
     press.perform = _nothing
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         (unit,) = plan(store, catalogue(ROOT)[:1], profile="smoke", device="cpu", seeds=(0,))
@@ -182,9 +205,14 @@ def growth(count: int = 1000) -> None:
                 f"growth: {count} units on {workers} workers: {count / seconds:.0f} units a second; "
                 f"scheduler and client busy {busy / seconds:.0%} of a core"
             )
+            beside = f"scheduler and client busy {busy / seconds:.0%} of a core"
+            rows.append(
+                row(f"{count} units of nothing on {workers} workers", count / seconds, "units/s", beside)
+            )
+    return rows
 
 
-def stored(repeats: int, count: int = 1000) -> None:
+def stored(repeats: int, count: int = 1000) -> list[dict[str, Any]]:
     """A command with nothing to do, in a store of many runs."""
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store"
@@ -203,6 +231,7 @@ def stored(repeats: int, count: int = 1000) -> None:
     print(
         f"stored: kexue run with nothing stale and {count} stored runs of {kept} files: {found['command']:.2f} s"
     )
+    return [row(f"kexue run with nothing stale and {count} stored runs", found["command"], "s")]
 
 
 if __name__ == "__main__":
@@ -212,13 +241,17 @@ if __name__ == "__main__":
     parser.add_argument("what", nargs="*", default=["loop", "overhead", "growth", "stored"])
     parser.add_argument("--chapters", nargs="*", default=[])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--record", action="store_true", help="keep the figures for the book's Speed page")
     arguments = parser.parse_args()
+    rows: list[dict[str, Any]] = []
     if "loop" in arguments.what:
-        loop(arguments.chapters, arguments.repeats)
+        rows += loop(arguments.chapters, arguments.repeats)
     if "overhead" in arguments.what:
         for slug in arguments.chapters or ["leaderboard"]:
-            overhead(slug, arguments.repeats)
+            rows += overhead(slug, arguments.repeats)
     if "growth" in arguments.what:
-        growth()
+        rows += growth()
     if "stored" in arguments.what:
-        stored(arguments.repeats)
+        rows += stored(arguments.repeats)
+    if arguments.record:
+        print(f"recorded in {record('scale_out', rows)}")
