@@ -1,0 +1,5 @@
+"""`python -m kexue.cli`."""
+
+from kexue.cli import main
+
+main()

@@ -1,0 +1,123 @@
+"""`kexue run`, and what runs the stale chapters for `kexue build`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from kexue.cli.options import (
+    Book,
+    Chapters,
+    ClusterOption,
+    Device,
+    DeviceOption,
+    ForceOption,
+    JobsOption,
+    Profile,
+    ProfileOption,
+    SeedsOption,
+    SetOption,
+    StrictOption,
+    app,
+    book_of,
+    errors,
+    grid_of,
+    seeds_of,
+)
+
+
+@app.command()
+def run(
+    chapters: Chapters = None,
+    profile: ProfileOption = Profile.quick,
+    seeds: SeedsOption = None,
+    device: DeviceOption = Device.auto,
+    jobs: JobsOption = None,
+    cluster: ClusterOption = None,
+    settings: SetOption = None,
+    force: ForceOption = False,
+    strict: StrictOption = False,
+) -> None:
+    """Run what is stale, in parallel; exit code 1 if any chapter failed (the others finish)."""
+    with errors():
+        code = run_stale(
+            book_of(chapters),
+            profile,
+            seeds,
+            device,
+            jobs,
+            force,
+            strict,
+            cluster=cluster,
+            grid=grid_of(settings),
+        )
+    raise typer.Exit(code)
+
+
+def run_stale(
+    book: Book,
+    profile: str,
+    seeds: str | None,
+    device: str,
+    jobs: int | None,
+    force: bool,
+    strict: bool,
+    cluster: str | None = None,
+    grid: dict[str, list[Any]] | None = None,
+) -> int:
+    from kexue.press.edition import edition
+    from kexue.press.events import Interrupted, Outcome
+    from kexue.press.plan import plan
+    from kexue.press.run import run_units
+    from kexue.press.tables import Progress, grid_table, runs_table, show
+
+    which = seeds_of(seeds)
+    if book.named:
+        for chapter in book.chapters:
+            chapter.seeds(profile)  # a chapter asked for by name must have the profile
+    units = plan(book.store, book.chapters, profile=profile, device=device, seeds=which, grid=grid)
+    work = [unit for unit in units if force or unit.run is None]
+    outcomes: list[Outcome] = []
+    if work:
+        book.store.check_writable()
+        try:
+            with Progress(work) as progress:
+                outcomes = run_units(
+                    work,
+                    book.store,
+                    force=force,
+                    tell=progress.tell,
+                    jobs=jobs,
+                    cluster=cluster,
+                    warn=lambda text: typer.secho(f"kexue: {text}", fg=typer.colors.YELLOW, err=True),
+                )
+        except Interrupted as interrupted:
+            text = "kexue: interrupted; finished runs are kept, no kernel is left"
+            typer.secho(text, fg=typer.colors.YELLOW, err=True)
+            raise typer.Exit(130) from interrupted
+    fresh = [Outcome(u, "fresh", seconds=u.run.seconds) for u in units if u.run is not None and not force]
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    nowhere = [outcome for outcome in outcomes if outcome.status == "not runnable"]
+    turned = []
+    if grid:
+        from kexue.press.grid import points
+
+        show(grid_table(points(book.store, book.chapters, profile, device)))
+    else:
+        shown = edition(book.root, book.chapters, book.store, profile=profile, device=device, seeds=which)
+        show(runs_table([*fresh, *outcomes], shown))
+        turned = [
+            f"{entry.chapter.slug}: {difference}"
+            for entry in shown.chapters
+            for difference in entry.differences
+        ]
+    for outcome in failed:
+        typer.secho(f"failed: {outcome.unit.name}: {outcome.message}", fg=typer.colors.RED, err=True)
+    for outcome in nowhere:
+        text = f"not runnable here: {outcome.unit.name}: {outcome.message}"
+        typer.secho(text, fg=typer.colors.YELLOW, err=True)
+    for difference in turned:
+        typer.secho(f"verdict differs from the record: {difference}", fg=typer.colors.YELLOW, err=True)
+    missing = nowhere and (book.named or strict or device == "cuda")  # what was asked for did not happen
+    return 1 if failed or missing or (strict and turned) else book.code
