@@ -7,6 +7,7 @@
     Search: "搜索", "Search this book": "搜索本书", "On this page": "本页目录", previous: "上一章", next: "下一章",
     "The book": "本书", "Generative models": "生成模型", Language: "语言", Optimisation: "优化", Regularisation: "正则化",
     Architecture: "架构", Library: "代码库", "Kexue, Executed": "科学空间 · 可执行",
+    "Make your own model stop": "让你自己的模型停下来",
     "Search Results": "搜索结果", "Skip to main content": "跳到正文", "Back to top": "回到顶部", Contents: "目录",
     "Show code cell source": "显示代码", "Hide code cell source": "隐藏代码", "Show code cell output": "显示输出",
     "Hide code cell output": "隐藏输出", "Show code cell content": "显示单元", "Hide code cell content": "隐藏单元",
@@ -23,7 +24,7 @@
   };
   const THEME = ".caption-text, .search-button__default-text, .prev-next-subtitle, .page-toc, .navbar-brand p, .onthispage, "
     + "a[href=\"#main-content\"], #pst-back-to-top, details.hide summary p, .toggle-details__summary-text, "
-    + "article h2, article h3, .page-toc a, .caption-number";
+    + "article h1, article h2, article h3, .page-toc a, .bd-links a, .prev-next-title, .caption-number";
   const SPOKEN = ["title", "aria-label", "data-bs-title", "data-bs-original-title", "data-tooltip"];
   const SEARCH = {
     Searching: "正在搜索", "Search Results": "搜索结果", "Preparing search...": "正在准备…", ", in ": "，位于 ",

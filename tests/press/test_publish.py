@@ -20,7 +20,7 @@ from kexue.press.benchmarks import benchmarks
 from kexue.press.edition import Edition
 from kexue.press.publish import PublishError, publish
 from kexue.press.root import PressError
-from kexue.press.sitedata import site_data, slowest_cells
+from kexue.press.sitedata import plain_formula, site_data, slowest_cells
 from tests.site.tinybook import REPOSITORY, stale, tiny_edition, write_book, write_toc
 
 MEANS = "book/language/means.html"
@@ -124,6 +124,28 @@ def test_a_stale_chapter_with_other_code_shows_the_cells_that_were_run(book: Pat
     shown = re.sub(r"<[^>]+>", "", html(book, "book/language/older.html"))
     assert "draw()" in shown
     assert "draw(2)" not in shown
+
+
+@pytest.mark.parametrize(
+    ("tex", "text"),
+    [
+        (r"n > 8.33\log N", "n > 8.33 log N"),
+        (r"p(x)=\int p(z)\,dz", "p(x)=∫p(z)dz"),
+        (r"\chi^2/2K", "χ²/2K"),
+        (r"\bar W_1 \leq \infty", "W\u0304₁ ≤∞"),
+        (r"x\in\mathbb{R}", "x∈R"),
+        ("h_n<0", "h_n<0"),
+    ],
+)
+def test_a_formula_of_a_card_is_a_line_of_text(tex: str, text: str) -> None:
+    assert plain_formula(tex) == text
+
+
+def test_each_page_counts_its_figures_from_one(published: Path) -> None:
+    for name in ("book/language/means.html", "book/language/older.html", "book/generative/unrun.html"):
+        page = BeautifulSoup(html(published, name), "html.parser")
+        assert [number.get_text().strip() for number in page.select(".caption-number")] == ["Fig. 1"]
+        assert "Fig. 1" in page.select_one("a .std-numref").get_text()
 
 
 def test_of_many_reasons_the_first_are_shown(published: Path) -> None:

@@ -20,6 +20,27 @@ _ABSTRACT = re.compile(
 )
 _REASONS = 3
 _SLOWEST = 3
+_SIGNS = {
+    "in": "∈",
+    "int": "∫",
+    "sum": "∑",
+    "infty": "∞",
+    "leq?": "≤",
+    "geq?": "≥",
+    "neq": "≠",
+    "approx": "≈",
+    "times": "×",
+    "sqrt": "√",
+    "alpha": "α",
+    "beta": "β",
+    "chi": "χ",
+    "epsilon": "ε",
+    "lambda": "λ",
+    "mu": "μ",
+    "sigma": "σ",
+    "tau": "τ",
+    "theta": "θ",
+}
 _NAMED_CLAIM = re.compile(r"\{(?:verdict|measured)\}`([^`]+)`")
 
 
@@ -82,9 +103,22 @@ def _texts(chapter: ChapterEdition) -> list[str]:
 
 
 def _abstract(source: str) -> str:
-    """The chapter's 摘要, without its mark-up."""
+    """The chapter's 摘要 without its mark-up, short formulas as plain text."""
     found = _ABSTRACT.search(source)
-    return re.sub(r"\{[\w:]+\}|[`$*]", "", " ".join(found["text"].split())) if found else ""
+    text = " ".join(found["text"].split()) if found else ""
+    return re.sub(r"\{[\w:]+\}|[`*]", "", re.sub(r"\$([^$]+)\$", lambda tex: plain_formula(tex[1]), text))
+
+
+def plain_formula(tex: str) -> str:
+    """A short formula as a line of text: "n > 8.33\\log N" as "n > 8.33 log N"."""
+    for command, sign in _SIGNS.items():
+        tex = re.sub(rf"\\{command}(?![a-zA-Z])\s*", sign, tex)
+    tex = re.sub(r"\\(?:mathbb|mathcal|mathrm|text|operatorname)\{(\w+)\}", r"\1", tex)
+    tex = re.sub(r"\\bar\s*\{?(\w)\}?", "\\1\u0304", tex)
+    tex = re.sub(r"\^\{?([0-9])\}?", lambda power: "⁰¹²³⁴⁵⁶⁷⁸⁹"[int(power[1])], tex)
+    tex = re.sub(r"_\{?([0-9])\}?", lambda index: "₀₁₂₃₄₅₆₇₈₉"[int(index[1])], tex)
+    tex = re.sub(r"\\[,;:!]", "", tex)
+    return re.sub(r"(\w?)\\([a-zA-Z]+)", lambda name: f"{name[1]} {name[2]}".lstrip(), tex)
 
 
 def slowest_cells(edition: ChapterEdition) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from kexue.press.site import Site
 
 if TYPE_CHECKING:
     from sphinx.config import Config
+    from sphinx.environment import BuildEnvironment
 
 _HERE = Path(__file__).parent
 _SITE_MAP = "http://www.sitemaps.org/schemas/sitemap/0.9"
@@ -61,6 +62,14 @@ def _name_in_both_languages(app: Sphinx, doctree: nodes.document) -> None:
     chinese = nodes.inline("", chapter["title_zh"], classes=_CHINESE)
     title.children = []
     title += [english, nodes.Text(" "), chinese]
+
+
+def _number_figures_by_page(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Count each page's figures from one: a chapter is read by itself, and its first figure is no "Fig. 24"."""
+    for kinds in env.toc_fignumbers.values():
+        for numbers in kinds.values():
+            numbers.update({name: (number,) for number, name in enumerate(numbers, start=1)})
+    return []
 
 
 def _draw_the_marks_once(
@@ -174,6 +183,7 @@ def setup(app: Sphinx) -> None:
         app.add_role(name, WordsInOneLanguage())
     app.connect("config-inited", _configure)
     app.connect("doctree-read", _name_in_both_languages, priority=400)  # before Sphinx collects titles
+    app.connect("env-get-updated", _number_figures_by_page, priority=900)  # after Sphinx has counted
     app.connect("html-page-context", _describe, priority=400)  # before the tags are made
     app.connect("html-page-context", _load_only_what_the_page_needs, priority=900)
     app.connect("html-page-context", _draw_the_marks_once, priority=900)
