@@ -235,3 +235,12 @@ def test_ragged_values_and_errors_that_are_none_are_refused_by_name():
 def test_an_expectation_shows_its_digits():
     assert Above(0.9999999).text == "≥ 0.9999999"
     assert Below(0.1234567).text == "≤ 0.1234567"
+
+
+def test_what_is_declared_apart_touches_nothing():
+    ours = declare(claim("a"), profile="quick", seed=0)
+    ours.measure("a", 1.0)
+    with ledger.apart():
+        declare(claim("b"), profile="quick", seed=0)
+        assert list(ledger.current().claims) == ["b"]
+    assert ledger.current() is ours

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kexue.press.archive import pack
 from kexue.press.root import PressError
-from kexue.press.store import NOTEBOOK, Store, pack
+from kexue.press.store import NOTEBOOK, Store
 
 KEY = "k" * 32
 RECORD = {

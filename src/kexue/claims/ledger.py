@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -157,6 +158,17 @@ def current() -> Ledger:
 def reset() -> None:
     """Forget this process's ledger, as a restart of the kernel would."""
     _open.clear()
+
+
+@contextlib.contextmanager
+def apart() -> Iterator[None]:
+    """What is declared inside is forgotten after, and what this process has declared and measured stays as it is."""
+    held = _open[:]
+    _open.clear()
+    try:
+        yield
+    finally:
+        _open[:] = held
 
 
 def declare(*claims: Claim, profile: str, seed: int) -> Ledger:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
-import contextlib
-import io
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,9 +10,10 @@ from typing import Any
 
 import yaml
 
-from kexue.claims import PROFILES, Claim, Ledger, ledger
+from kexue.claims import PROFILES, Claim
 from kexue.data import registry
 from kexue.press.cells import CodeCell, assigned_names, imported_names, parse, read_code_cells
+from kexue.press.claimscell import claims_of
 from kexue.press.root import PressError
 
 PARTS = {
@@ -27,8 +25,6 @@ PARTS = {
 }
 NEEDS = ("gpus", "gpu_memory_gb", "memory_gb")
 PARAMETERS = ("profile", "seed", "device")
-_CLAIMS_CELL_IMPORTS = {"kexue.claims", "math"}
-_LEFT_OUT = ("exit", "quit", "input", "open", "breakpoint")  # builtins a claims cell has no use for
 
 
 @dataclass(frozen=True)
@@ -192,32 +188,7 @@ class Chapter:
         cells = [cell for cell in self.code_cells if "claims" in cell.tags]
         if len(cells) != 1:
             raise PressError(f"{self.path}: exactly one cell must be tagged `claims`, found {len(cells)}")
-        tree = parse(cells[0].source)
-        imported = set(imported_names(tree))
-        if not imported <= _CLAIMS_CELL_IMPORTS:
-            raise PressError(
-                f"{self.path}:{cells[0].line}: the claims cell may import only {sorted(_CLAIMS_CELL_IMPORTS)}, "
-                f"got {sorted(imported - _CLAIMS_CELL_IMPORTS)}"
-            )
-        harmless = {name: value for name, value in vars(builtins).items() if name not in _LEFT_OUT}
-        scope: dict[str, Any] = {"__builtins__": harmless, "profile": "quick", "seed": 0, "device": "cpu"}
-        held = ledger._open[:]  # to read claims is not to declare them: this process may hold a sealed ledger
-        ledger.reset()
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                exec(compile(tree, str(self.path), "exec"), scope)
-        except (Exception, SystemExit) as error:
-            raise PressError(
-                f"{self.path}:{cells[0].line}: the claims cell fails on its own: {error}"
-            ) from error
-        finally:
-            ledger._open[:] = held
-        ledgers = [value for value in scope.values() if isinstance(value, Ledger)]
-        if len(ledgers) != 1:
-            raise PressError(
-                f"{self.path}:{cells[0].line}: the claims cell must bind one ledger, `claims = declare(…)`"
-            )
-        return tuple(ledgers[0].claims.values())
+        return claims_of(self.path, cells[0])
 
     def imports(self) -> set[str]:
         """The dotted names of everything of this library that the chapter's cells import."""

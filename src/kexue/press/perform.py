@@ -19,9 +19,10 @@ from dask.typing import Key
 from distributed import Worker, get_client, get_worker
 
 from kexue.press import warm
+from kexue.press.archive import pack
 from kexue.press.parcel import Parcel, Result, lay_out
 from kexue.press.root import signal_name
-from kexue.press.store import Store, pack
+from kexue.press.store import Store
 
 GRACE = 3.0  # seconds a run gets to end its kernel before it is killed
 GIVEN_UP_AFTER = 3  # workers a run may take with it

@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import json
 import os
 import shutil
-import tarfile
 import time
 import uuid
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from kexue.press.archive import unpack
 from kexue.press.fingerprint import Fingerprint
 from kexue.press.root import PressError
 
@@ -63,31 +62,6 @@ class Run:
     def notebook(self) -> Any:
         """The executed notebook, as plain data."""
         return json.loads((self.folder / NOTEBOOK).read_text(encoding="utf-8"))
-
-
-def pack(folder: Path) -> bytes:
-    """A run folder as one archive, to travel."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for path in sorted(folder.iterdir()):
-            archive.add(path, arcname=path.name, recursive=False)
-    return buffer.getvalue()
-
-
-def _unpack(archive: bytes, folder: Path) -> None:
-    """Write the files of an archive made by `pack`; whatever else it may hold, nothing leaves the folder.
-
-    Raises:
-        PressError: when it cannot be read as one.
-    """
-    try:
-        with tarfile.open(fileobj=io.BytesIO(archive)) as members:
-            for member in members:
-                content = members.extractfile(member) if member.isfile() else None
-                if content is not None:
-                    (folder / Path(member.name).name).write_bytes(content.read())
-    except tarfile.TarError as error:
-        raise PressError(f"a run arrived as no readable archive ({error}); run again") from error
 
 
 def _digest(content: bytes) -> str:
@@ -257,7 +231,7 @@ class Store:
         """
         workspace = self.workspace(key)
         try:
-            _unpack(archive, workspace)
+            unpack(archive, workspace)
             manifest = self._manifest(workspace)
             if manifest is None:
                 raise PressError(f"the run {key} arrived damaged; run again")
@@ -276,7 +250,7 @@ class Store:
         workspace = self.workspace(key)
         try:
             if archive is not None:
-                _unpack(archive, workspace)
+                unpack(archive, workspace)
         except PressError:  # what happened is told all the same, without the notebook
             pass
         except OSError as error:
