@@ -2,6 +2,7 @@
 
     python benchmarks/density.py                  # K = 100,000, two images of 784 points
     python benchmarks/density.py --samples 10000
+    python benchmarks/density.py --record         # and keep the figures for the book's Speed page
 
 Each way runs in a process of its own, on one thread, in float32, on the same untrained network (784-200-20) and the same
 two images; memory is the growth of the resident set over what was held before the call (after one call with K = 100).
@@ -25,6 +26,7 @@ import sys
 import time
 
 import torch
+from record import record
 
 from kexue.density import evaluate, proposals, vae
 
@@ -140,6 +142,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--samples", type=int, default=100_000)
+    parser.add_argument("--record", action="store_true")
     parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -149,6 +152,7 @@ def main() -> None:
     print(f"K = {samples:,}, {IMAGES} images of {DATA} points, {LATENT} latent numbers, one thread, float32,")
     print(f"torch {torch.__version__}\n")
     print(f"{'':18}{'seconds':>9}{'MB':>8}   log p of each image")
+    rows = []
     for way in WAYS:
         few = samples // 100 if way == "pyro_sequential" else samples
         seconds, megabytes, estimates = measured(way, few)
@@ -156,10 +160,30 @@ def main() -> None:
         note = "" if scale == 1 else f"   ({scale:g} × the time of {few:,} samples)"
         shown = "  ".join(f"{value:.3f}" for value in estimates)
         print(f"{way:18}{seconds * scale:9.2f}{megabytes:8.0f}   {shown}{note}")
+        rows.append(
+            {
+                "way": way,
+                "K": samples,
+                "seconds": round(seconds * scale, 3),
+                "MB": round(megabytes),
+                "timed on K =": few,
+            }
+        )
     print(f"\nstreamed, memory over K:\n{'K':>12}{'seconds':>10}{'MB':>8}")
     for count in (1, 100, 10_000, samples, 10 * samples):
         seconds, megabytes, _ = measured("kexue", count)
         print(f"{count:12,}{seconds:10.2f}{megabytes:8.0f}")
+        rows.append(
+            {
+                "way": "kexue",
+                "K": count,
+                "seconds": round(seconds, 3),
+                "MB": round(megabytes),
+                "timed on K =": count,
+            }
+        )
+    if options.record:
+        print(f"recorded in {record('density', rows)}")
 
 
 if __name__ == "__main__":

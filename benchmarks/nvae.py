@@ -2,6 +2,7 @@
 
     python benchmarks/nvae.py                       # CPU, or the GPU if there is one
     python benchmarks/nvae.py --device cpu --steps 5
+    python benchmarks/nvae.py --record              # and keep the figures for the book's Speed page
 
 Every row is the same network: the same sizes, the same number of parameters up to the weight norm's gains, the same batch and
 optimiser. The rows differ in what the paper and the official repository differ in or name as a saving:
@@ -24,6 +25,7 @@ import time
 from typing import NamedTuple
 
 import torch
+from record import record
 
 from kexue.density.likelihoods import Bernoulli
 from kexue.density.nvae.model import NVAE
@@ -106,6 +108,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--record", action="store_true")
     parser.add_argument("--groups", type=int, nargs="+", default=None)
     parser.add_argument("--channels", type=int, default=None)
     parser.add_argument("--latent", type=int, default=20)
@@ -126,6 +129,7 @@ def main() -> None:
     print(
         f"{'cells':10}{'recompute':>10}{'precision':>10}{'parameters':>12}{'s/step':>9}{'images/s':>10}{'MB':>9}"
     )
+    rows = []
     for cells in STYLES:
         for recompute in (False, True):
             for precision in PRECISIONS:
@@ -135,6 +139,20 @@ def main() -> None:
                     f"{row.seconds:>9.3f}{options.batch / row.seconds:>10.0f}{row.megabytes:>9.1f}",
                     flush=True,
                 )
+                rows.append(
+                    {
+                        "cells": row.cells,
+                        "recompute": row.recompute,
+                        "precision": row.precision,
+                        "device": options.device,
+                        "batch": options.batch,
+                        "parameters": row.parameters,
+                        "s a step": round(row.seconds, 4),
+                        "MB": round(row.megabytes, 1),
+                    }
+                )
+    if options.record:
+        print(f"recorded in {record('nvae', rows)}")
 
 
 if __name__ == "__main__":
