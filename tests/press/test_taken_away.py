@@ -210,6 +210,7 @@ def test_a_preview_shows_an_edit_and_names_the_line_of_a_mistake(tmp_path: Path)
     write_book(tmp_path)
     path = tmp_path / "book" / "generative" / "unrun.md"
     source = path.read_text(encoding="utf-8").replace("data: [toy/board]", "data: []")
+    source += "\nSee {doc}`older <../language/older>`, [means](../language/means.md), [none](../language/none.md).\n"
     path.write_text(source, encoding="utf-8")
     told: list[str] = []
     preview = Preview(
@@ -217,6 +218,8 @@ def test_a_preview_shows_an_edit_and_names_the_line_of_a_mistake(tmp_path: Path)
     )
     try:
         assert preview.render(preview.gather()), told
+        assert [line for line in told if "none" in line], "a link to nowhere is told"
+        assert not [line for line in told if "means" in line or "older" in line], told
         text = source + "\nAn edit, with $\\nonsense$.\n"
         path.write_text(text, encoding="utf-8")
         preview.render(preview.gather())

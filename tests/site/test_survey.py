@@ -109,12 +109,13 @@ def _faults(page: Page) -> Iterator[str]:
     if any(re.search(r"\$\$|\\\(|\\\[", text) for text in texts):
         yield "raw TeX in the text"
     nameless = "(all) => all.filter((image) => !image.alt.trim()).map((image) => image.src)"
-    lazy = "(all) => all.forEach((image) => { image.loading = 'eager' })"
+    lazy = """(all) => Promise.all(all.map((image) => {
+      image.loading = 'eager';
+      return image.complete || new Promise((done) => { image.onload = image.onerror = done; });
+    }))"""
     undrawn = "(all) => all.filter((i) => i.checkVisibility() && !i.naturalWidth).map((i) => i.src)"
     yield from (f"no alt text: {source}" for source in page.locator("img").evaluate_all(nameless))
-    if page.locator("img").count():
-        page.locator("img").evaluate_all(lazy)
-        page.wait_for_load_state("networkidle")
+    page.locator("img").evaluate_all(lazy)
     yield from (f"not drawn: {source}" for source in page.locator("img").evaluate_all(undrawn))
 
 

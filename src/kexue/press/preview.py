@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import filecmp
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from kexue.press.store import Store
 
 _LOOK = 0.2  # seconds between two looks at the files
 _HOLD = 25.0  # seconds a browser's question after news is held
+_LINK = re.compile(r"(?:unknown document|target not found): '([\w./-]+)'")
 _RELOAD = b"""<script>
 (async () => {
   const ask = async (seen) => (await fetch(`/kexue-preview?seen=${seen}`)).text();
@@ -94,7 +96,8 @@ class Preview:
         well = self._sphinx(source, warnings)
         (chapter,) = shown.chapters
         for line in telling(warnings.getvalue(), source).splitlines():
-            if not line.startswith("book/") or line.startswith(chapter.chapter.docname):
+            of_this = not line.startswith("book/") or line.startswith(chapter.chapter.docname)
+            if of_this and not self._leads_to_another_chapter(line, chapter.chapter.path.parent):
                 self.tell(line)
         for problem in problems:
             if "not listed in _toc.yml" not in problem and "no page; it is left out" not in problem:
@@ -104,6 +107,12 @@ class Preview:
             self.version += 1
             self._news.notify_all()
         return well
+
+    def _leads_to_another_chapter(self, line: str, folder: Path) -> bool:
+        """Whether a warning is about a link to a page that the book has and the preview leaves out."""
+        found = _LINK.search(line)
+        places = (folder / found[1], self.root / found[1]) if found else ()
+        return any(place.with_suffix(".md").is_file() for place in places)
 
     def _sphinx(self, source: Path, warnings: io.StringIO) -> bool:
         from jupyter_book.config import get_final_config
