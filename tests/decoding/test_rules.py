@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kexue.decoding.rules import Ancestral, Greedy, Nucleus, TopK, nucleus
@@ -28,14 +28,16 @@ rules = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(logits, rules, st.integers(0, 4))
 def test_every_law_sums_to_one_and_keeps_the_best_token(scores, rule, eos):
     law = rule.log_law(scores, eos).exp()
     torch.testing.assert_close(law.sum(dim=1), torch.ones(len(scores)))
-    best = scores == scores.amax(dim=1, keepdim=True)
+    best = scores >= scores.amax(dim=1, keepdim=True) - 1e-6  # closer ones are ties once normalised
     assert bool(((law > 0) & best).any(dim=1).all())
 
 
+@settings(deadline=None)
 @given(logits, st.integers(0, 4), st.integers(1, 5), st.floats(0.05, 0.95))
 def test_consistent_rules_never_lower_the_stop_probability(scores, eos, k, mass):
     stop = scores.log_softmax(dim=1)[:, eos]
@@ -43,6 +45,7 @@ def test_consistent_rules_never_lower_the_stop_probability(scores, eos, k, mass)
         assert bool((rule.log_law(scores, eos)[:, eos] >= stop - 1e-5).all())
 
 
+@settings(deadline=None)
 @given(logits, st.floats(0.05, 0.95))
 def test_the_nucleus_is_the_smallest_prefix_above_the_mass(scores, mass):
     law = scores.log_softmax(dim=1)

@@ -6,7 +6,7 @@ Read in this order:
 * ``rules`` — decoders as maps from a model's next-token law ``p`` to the law ``q`` that is really drawn from.
 * ``decode``, ``beam`` — the batched loops; finished rows leave the batch, recurrent states never grow.
 * ``envelopes``, ``heads`` — self-terminating and non-monotonic self-terminating output layers, and the post-hoc one.
-* ``network``, ``recurrent``, ``transformer``, ``ngram``, ``huggingface`` — models; ``training``, ``corpus`` — how they are fitted.
+* ``network``, ``recurrent``, ``transformer``, ``ngram``, ``huggingface`` — models; ``training``, ``fused``, ``corpus`` — how they are fitted.
 * ``bounds``, ``exact``, ``loops``, ``counterexamples`` — what can be proved or computed without sampling.
 * ``estimators``, ``likelihood``, ``repetition`` — what has to be measured.
 * ``memory`` — what a run holds in tensors.

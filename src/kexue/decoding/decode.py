@@ -171,7 +171,11 @@ class _Text:
 
 
 class _Watch:
-    """Brent's search for a repeated state: compare with one remembered state, remember a new one at 1, 2, 4, … steps."""
+    """Brent's search for a repeated state: compare with one remembered state, now and then remember a new one.
+
+    A state is remembered for half of the steps taken before it, and for 32 at least. So the wait grows without bound,
+    whence any period is found at last, and a cycle is noticed soon after it is entered, not at the next power of two.
+    """
 
     def __init__(self, start: int = 0) -> None:
         self.start, self.since = start, start
@@ -185,7 +189,9 @@ class _Watch:
         if self.remembered is not None:
             same = alive & (token == self.remembered[0]) & same_rows(state, self.remembered[1])
             found = same if bool(same.any()) else None
-        if found is None and (self.remembered is None or step - self.start >= 2 * (self.since - self.start)):
+        if found is None and (
+            self.remembered is None or step - self.since >= max(32, (self.since - self.start) // 2)
+        ):
             self.since, self.remembered = step, (token, state)
         return found
 

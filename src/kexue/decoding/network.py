@@ -5,6 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kexue.decoding.fused import Dropout, word_scores
 from kexue.decoding.heads import Head, Scores, Softmax
 
 
@@ -27,8 +28,10 @@ class Network(nn.Module):
         self.vocabulary, self.eos, self.hidden = vocabulary, eos, hidden
         self.embedding = nn.Embedding(vocabulary, hidden)
         nn.init.normal_(self.embedding.weight, std=spread)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.head: Head = Softmax() if head is None else head
+        self.register_parameter("bias", None)
+        self.bias: nn.Parameter | None
 
     def top(self, tokens: Int[Tensor, "batch time"], start: int) -> Float[Tensor, "batch steps hidden"]:
         """The top vectors after positions ``start … T-1``."""
@@ -36,7 +39,7 @@ class Network(nn.Module):
 
     def score_words(self, top: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch vocabulary"]:
         """The logits of all tokens."""
-        return functional.linear(top, self.embedding.weight)
+        return functional.linear(top, self.embedding.weight, self.bias)
 
     def forward(
         self, tokens: Int[Tensor, "batch time"], start: int = 0
@@ -63,8 +66,9 @@ class Network(nn.Module):
         Returns:
             Two parts of shape (batch, T - 1 - start).
         """
-        top = self.top(tokens[:, :-1], start)
-        return self.head.scores(top, self.score_words(top), tokens[:, start + 1 :], self.eos)
+        top, targets = self.top(tokens[:, :-1], start), tokens[:, start + 1 :]
+        word, lead = word_scores(top, self.embedding.weight, self.bias, targets, self.eos)
+        return self.head.scores(top, word, lead, targets == self.eos)
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kexue.decoding.fused import tanh_layer
 from kexue.decoding.heads import Head
 from kexue.decoding.network import Network
 from kexue.decoding.protocol import State
@@ -51,13 +52,22 @@ class Recurrent(Network):
 
     def top(self, tokens: Int[Tensor, "batch time"], start: int) -> Float[Tensor, "batch steps hidden"]:
         """The top layer's vectors after positions ``start … T-1``."""
-        hidden, _ = self.network(self.dropout(self.embedding(tokens)))
+        if self.cell == "tanh" and not tokens.is_cuda:  # there the vendor's own is as good
+            below = self.dropout(self.embedding(tokens.T))
+            for layer in range(self.layers):
+                inward, recurrent, one, other = self._weights(layer)
+                below = tanh_layer(functional.linear(below, inward, one + other), recurrent)
+                if layer + 1 < self.layers:
+                    below = self.dropout(below)
+            hidden = below.transpose(0, 1)
+        else:
+            hidden, _ = self.network(self.dropout(self.embedding(tokens)))
         top: Tensor = self.dropout(hidden[:, start:])
         return top
 
-    def score_words(self, top: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch vocabulary"]:
-        """The logits of all tokens, with a bias."""
-        return functional.linear(top, self.embedding.weight, self.bias)
+    def _weights(self, layer: int) -> list[Tensor]:
+        """A cell's two matrices and two biases."""
+        return [getattr(self.network, f"{name}_l{layer}") for name in _CELL_WEIGHTS]
 
     def init(self, prefix: Int[Tensor, "batch length"]) -> State:
         """Hidden vectors of all layers after ``prefix`` (zeros before any token), and the output layer's state."""
@@ -77,7 +87,7 @@ class Recurrent(Network):
         below: Tensor = self.embedding(token)
         parts: list[tuple[Tensor, ...]] = []
         for layer in range(self.layers):
-            weights = [getattr(self.network, f"{name}_l{layer}") for name in _CELL_WEIGHTS]
+            weights = self._weights(layer)
             if self.cell == "tanh":
                 below = torch.rnn_tanh_cell(below, memory[0][layer], *weights)
                 parts.append((below,))

@@ -4,6 +4,7 @@ A rule that keeps a strict subset of the vocabulary is *incomplete* (Welleck et 
 top-k and nucleus always keep ``<eos>`` as well, so that ``q(eos) = p(eos) / p(kept) >= p(eos)``.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -34,9 +35,16 @@ class Rule(Protocol):
 def _draw(
     log_law: Float[Tensor, "batch vocabulary"], generator: torch.Generator | None
 ) -> Int[Tensor, " batch"]:
+    """One token per row by the inverse of its distribution function, in double precision.
+
+    One random number per row, where ``torch.multinomial`` draws one per token of the vocabulary. A token without mass is
+    never drawn: the sum has to rise above ``u``, which is below the whole mass.
+    """
     if generator is None:
         raise ValueError("generator is None, want a torch.Generator: this rule draws at random")
-    return torch.multinomial(log_law.exp(), 1, generator=generator).squeeze(1)
+    below = log_law.exp().cumsum(dim=1, dtype=torch.float64)
+    u = torch.rand(len(below), 1, generator=generator, dtype=torch.float64, device=below.device)
+    return torch.searchsorted(below, u * below[:, -1:], right=True).squeeze(1)
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ class Greedy:
     ) -> Int[Tensor, " batch"]:
         """The arg max of every row."""
         best, token = logits.max(dim=1)
-        if not bool(torch.isfinite(best).all()):
+        if not math.isfinite(float(best.sum())):  # one pass; a finite sum has finite terms
             check_logits(logits)
         return token
 
@@ -155,7 +163,7 @@ class Nucleus:
 def nucleus(log_law: Float[Tensor, "batch vocabulary"], mass: float) -> Bool[Tensor, "batch vocabulary"]:
     """Membership in the smallest set of most likely tokens whose mass strictly exceeds ``mass``.
 
-    Only the 64 most likely tokens are sorted as long as they are enough; rows that need more are sorted in full.
+    Only the 8, then the 64 most likely tokens are sorted as long as they are enough; rows that need more in full.
 
     Args:
         log_law: normalised log-probabilities, shape (batch, vocabulary).
@@ -165,18 +173,19 @@ def nucleus(log_law: Float[Tensor, "batch vocabulary"], mass: float) -> Bool[Ten
         True for the kept tokens.
     """
     vocabulary = log_law.shape[1]
-    width = min(64, vocabulary)
     kept = torch.zeros_like(log_law, dtype=torch.bool)
-    rows = torch.arange(log_law.shape[0], device=log_law.device)
-    while rows.numel():
-        values, places = log_law[rows].topk(width, dim=1)
+    rows, law = torch.arange(log_law.shape[0], device=log_law.device), log_law
+    for width in (8, 64, vocabulary):
+        values, places = law.topk(min(width, vocabulary), dim=1)
         probabilities = values.exp()
         before = probabilities.cumsum(dim=1) - probabilities
         inside = before <= mass
         # A prefix of `width` tokens decides a row as soon as its last token is already outside.
         decided = ~inside[:, -1] if width < vocabulary else torch.ones_like(inside[:, -1])
+        if bool(decided.all()):
+            kept[rows] = torch.zeros_like(law, dtype=torch.bool).scatter_(1, places, inside)
+            break
         mask = torch.zeros(int(decided.sum()), vocabulary, dtype=torch.bool, device=log_law.device)
         kept[rows[decided]] = mask.scatter_(1, places[decided], inside[decided])
-        rows = rows[~decided]
-        width = vocabulary
+        rows, law = rows[~decided], law[~decided]
     return kept
