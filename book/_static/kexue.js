@@ -11,7 +11,7 @@
     "Search Results": "搜索结果", "Skip to main content": "跳到正文", "Back to top": "回到顶部", Contents: "目录",
     "Show code cell source": "显示代码", "Hide code cell source": "隐藏代码", "Show code cell output": "显示输出",
     "Hide code cell output": "隐藏输出", "Show code cell content": "显示单元", "Hide code cell content": "隐藏单元",
-    "Click to show": "点击显示", "Click to hide": "点击隐藏",
+    "Hide Search Matches": "不再标出", "Click to show": "点击显示", "Click to hide": "点击隐藏",
     // what stands in a tooltip or is read aloud
     Download: "下载", "The executed notebook": "执行过的笔记本", "The text": "文本", "Fullscreen mode": "全屏",
     "Toggle primary sidebar": "开关目录", "Toggle secondary sidebar": "开关本页目录", "Color mode": "明暗主题",
@@ -24,7 +24,7 @@
   };
   const THEME = ".caption-text, .search-button__default-text, .prev-next-subtitle, .page-toc, .navbar-brand p, .onthispage, "
     + "a[href=\"#main-content\"], #pst-back-to-top, details.hide summary p, .toggle-details__summary-text, "
-    + "article h1, article h2, article h3, .page-toc a, .bd-links a, .prev-next-title, .caption-number";
+    + ".highlight-link a, .bd-main h1, article h2, article h3, .page-toc a, .bd-links a, .prev-next-title, .caption-number";
   const SPOKEN = ["title", "aria-label", "data-bs-title", "data-bs-original-title", "data-tooltip"];
   const SEARCH = {
     Searching: "正在搜索", "Search Results": "搜索结果", "Preparing search...": "正在准备…", ", in ": "，位于 ",
@@ -154,6 +154,7 @@
     DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
   }
 
+  window.addEventListener("load", translate); // what other scripts have written in the meantime
   document.addEventListener("DOMContentLoaded", () => {
     translate();
     document.getElementById("kexue-language")?.addEventListener("click", () => choose(chinese() ? "en" : "zh"));

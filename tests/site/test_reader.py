@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -37,6 +38,44 @@ def test_one_switch_turns_titles_claims_and_verdicts_to_chinese_and_stays(
         assert not wrong
     with opened(browser, served_tiny_site, "book/intro.html", locale="zh-CN") as (page, _):
         assert "一本可执行的书" in page.locator("article").first.inner_text()
+
+
+@pytest.mark.browser
+def test_what_the_site_itself_says_of_a_chapter_follows_the_switch(
+    browser: Browser, served_tiny_site: ServedSite
+) -> None:
+    with opened(browser, served_tiny_site, "book/language/means.html", locale="zh-CN") as (page, wrong):
+        box = page.locator(".kx-provenance").inner_text()
+        for said in (
+            "快速规模：3 次运行中的 3 次",
+            "提交",
+            "有未提交的修改",
+            "共 40.5 秒",
+            "完整规模的存档，由旧代码测得",
+        ):
+            assert said in box
+        english = (
+            r"\b(Commit|Measured|Device|Machine|Duration|memory|Versions|Frozen|Run|runs|profile|in all)\b"
+        )
+        assert not re.findall(english, box)
+        assert page.locator(".kx-again").inner_text() == "重新运行："
+        table = page.get_by_role("table", name="Verdicts of this chapter")
+        assert table.locator("th").all_inner_texts() == ["论断", "快速规模", "完整规模"]
+        assert "未测" in table.inner_text()
+        assert "not measured" not in table.inner_text()
+        assert page.locator(".caption-number").first.inner_text().strip() == "图 1"
+        assert page.locator(".kx-library").inner_text().endswith("第 6 行")
+        assert page.locator("article h2").last.inner_text().startswith("判定、局限与代价")
+        page.goto(served_tiny_site.address + "book/language/older.html")
+        banner = page.locator(".kx-banner").inner_text()
+        assert banner.startswith("由旧代码测得。")
+        assert "earlier version" not in banner
+        page.goto(served_tiny_site.address + "search.html?q=幂平均")
+        page.get_by_text("共找到 ").wait_for()
+        assert page.locator("h1").inner_text() == "搜索"
+        page.locator("#kexue-language").click()
+        assert page.locator("h1").inner_text() == "Search"
+        assert not wrong
 
 
 @pytest.mark.browser
