@@ -128,17 +128,72 @@ def test_gaussians_on_a_line_in_the_limit():
     assert value == pytest.approx(closed_forms.gaussians_on_a_line(0.7, 1, 1.5), abs=2e-5)
 
 
-def test_the_solver_follows_geometry_size_and_masses(monkeypatch):
+def test_the_solver_follows_geometry_and_masses():
     assert wasserstein(cloud(0, 9, 1), cloud(1, 5, 1)).solver == "sorting"
     assert wasserstein(cloud(0, 9, 2), cloud(1, 9, 2)).solver == "Jonker–Volgenant"
     assert wasserstein(cloud(0, 9, 2), cloud(1, 8, 2)).solver == "network simplex"
     assert wasserstein(cloud(0, 9, 2), cloud(1, 9, 2), weights_x=masses(0, 9)).solver == "network simplex"
-    monkeypatch.setattr(_assignment, "NETWORK_FROM", 60)
-    for d, solver in ((2, "network simplex"), (9, "Jonker–Volgenant")):
-        x, y = cloud(0, 60, d), cloud(1, 60, d)
-        solved = wasserstein(x, y, coupling=True, potentials=True)
-        assert solved.solver == solver
+
+
+def hard(name, n):
+    """Clouds on which a start could be useless or harmful."""
+    x, y = cloud(0, n, 2), cloud(1, n, 2)
+    return {
+        "plane": (x, y),
+        "high": (cloud(0, n, 100), cloud(1, n, 100)),
+        "identical": (x, x.clone()),
+        "far": (x, y + 1e6),
+        "one point": (x, x[:1].expand(n, -1)),
+        "all one point": (x[:1].expand(n, -1), x[:1].expand(n, -1)),
+        "ties": (ties(0, n, 2), ties(1, n, 2)),
+        "clusters": (1e-6 * x + 10 * ties(0, n, 1), 1e-6 * y + 10 * ties(1, n, 1)),
+        "tiny": (1e-150 * x, 1e-150 * y),
+        "huge": (1e100 * x, 1e100 * y),
+    }[name]
+
+
+@pytest.mark.parametrize("large", [10, 10**6])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "plane",
+        "high",
+        "identical",
+        "far",
+        "one point",
+        "all one point",
+        "ties",
+        "clusters",
+        "tiny",
+        "huge",
+    ],
+)
+def test_a_start_changes_no_optimum(name, large, monkeypatch):
+    monkeypatch.setattr(_assignment, "LARGE", large)
+    x, y = hard(name, 60)
+    cost = (x[:, None] - y).norm(dim=2).numpy()
+    rows, columns = linear_sum_assignment(cost)
+    truth = cost[rows, columns].mean()
+    monkeypatch.setattr(_assignment, "START_FROM", 1)
+    solved = wasserstein(x, y, coupling=True, potentials=True)
+    assert solved.value == pytest.approx(truth, rel=1e-12, abs=0)
+    assert wasserstein(x, y).value == pytest.approx(truth, rel=1e-12, abs=0)
+    assert float(wasserstein_batch(x[None], y[None])[0]) == pytest.approx(truth, rel=1e-12, abs=0)
+    if name != "huge":  # its costs have an absolute tolerance above one
         prove(x, y, solved)
+
+
+def test_a_start_is_near_the_optimal_potentials_or_none():
+    """Most rows and columns are then tight: little is left to search."""
+    x, y = cloud(0, 300, 30), cloud(1, 300, 30)
+    cost = distances(x, y).numpy()
+    u, v = _assignment.start(cost)
+    optimal = _assignment.prices(cost, _assignment.assign(cost))
+    assert np.corrcoef(u, optimal)[0, 1] > 0.9
+    assert np.corrcoef(cost.min(axis=1), optimal)[0, 1] < 0.9  # what the plain algorithm begins with
+    assert u.sum() + v.sum() < 1.02 * cost[np.arange(300), _assignment.assign(cost)].sum()
+    assert _assignment.start(np.full((5, 5), 2.0)) is None
+    assert _assignment.start(np.array([[0.0, 1e300], [1e300, 0.0]])) is None
 
 
 @settings(max_examples=20, deadline=None)

@@ -7,13 +7,23 @@ import numpy as np
 import ot
 from jaxtyping import Float64, Int64
 
-NETWORK_FROM = 3_000  # points; on planar clouds the network simplex overtakes Jonker–Volgenant about here
-NETWORK_COORDINATES = 3
+START_FROM = 192  # points; below, the solver is done before a start is found
+LARGE = 2_000  # points, from which a closer start pays
+SOFTNESS = (
+    0.03,
+    0.02,
+)  # ε as a share of the mean cost above the least of a row; of usual and of large problems
+ROUNDS = 10, 20
+OVERSHOOT = 1.5, 1.6  # each round goes so much farther than Sinkhorn's: ε is too small for his to settle
+FLOOR = -60.0  # of exponents: what is smaller cannot matter, and would be slow as a subnormal number
 PIVOTS = 10**9  # the network simplex stops by itself; this only keeps POT's default from stopping it early
 
 
 def assign(cost: Float64[np.ndarray, "n n"]) -> Int64[np.ndarray, " n"]:
-    """The permutation σ that minimises Σ_i cost[i, σ(i)] (Jonker and Volgenant's algorithm).
+    """The permutation σ that minimises Σ_i cost[i, σ(i)]: Jonker and Volgenant's algorithm from an entropic start.
+
+    Subtracting u_i from a row and v_j from a column changes the total of every permutation alike, so any u and v give
+    the same optimum. Good ones leave little to be searched: `start` finds them at a fraction of the price.
 
     Args:
         cost: shape (n, n), finite, float64.
@@ -21,12 +31,63 @@ def assign(cost: Float64[np.ndarray, "n n"]) -> Int64[np.ndarray, " n"]:
     Returns:
         The column of each row, shape (n,).
     """
+    if len(cost) >= START_FROM and (found := start(cost)) is not None:
+        u, v = found
+        cost = cost - u[:, None]
+        cost -= v
     columns: np.ndarray = lap.lapjvr(cost, return_cost=False)[1]
     return columns
 
 
-def assignment_costs(costs: Float64[np.ndarray, "k n n"]) -> Float64[np.ndarray, " k"]:
-    """min_σ Σ_i cost[i, σ(i)] of each of k matrices.
+def start(
+    cost: Float64[np.ndarray, "n n"],
+) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]] | None:
+    """Potentials near the optimal ones, from a few over-relaxed Sinkhorn rounds in float32; nothing is promised of them.
+
+    Args:
+        cost: shape (n, n), finite, float64.
+
+    Returns:
+        u and v, shape (n,); None where costs do not differ, or float32 cannot hold them.
+
+    Source: Thibault et al. 2021, arXiv 1711.01851, for the over-relaxation.
+    """
+    large = len(cost) >= LARGE
+    overshoot = OVERSHOOT[large]
+    with np.errstate(all="ignore"):
+        kernel = cost.astype(np.float32)
+        least = kernel.min(axis=1)
+        kernel -= least[:, None]
+        epsilon = SOFTNESS[large] * float(kernel.mean())
+        if not 0 < epsilon < np.inf:
+            return None
+        kernel *= np.float32(-1 / epsilon)
+        np.exp(np.maximum(kernel, np.float32(FLOOR), out=kernel), out=kernel)
+        b = 1 / kernel.sum(axis=0)
+        a = 1 / (kernel @ b)
+        for _ in range(ROUNDS[large] - 1):
+            b = b ** (1 - overshoot) * (a @ kernel) ** -overshoot
+            a = a ** (1 - overshoot) * (kernel @ b) ** -overshoot
+        u, v = least + epsilon * np.log(a.astype(np.float64)), epsilon * np.log(b.astype(np.float64))
+    return (u, v) if np.isfinite(u).all() and np.isfinite(v).all() else None
+
+
+def least_cost(cost: Float64[np.ndarray, "n n"]) -> float:
+    """min_σ Σ_i cost[i, σ(i)].
+
+    Args:
+        cost: shape (n, n), finite, float64.
+
+    Returns:
+        The least cost.
+    """
+    if len(cost) < START_FROM:
+        return float(lap.lapjvr(cost)[0])
+    return float(cost[np.arange(len(cost)), assign(cost)].sum())
+
+
+def least_costs(costs: Float64[np.ndarray, "k n n"]) -> Float64[np.ndarray, " k"]:
+    """`least_cost` of each of k matrices.
 
     Args:
         costs: shape (k, n, n), finite, float64.
@@ -34,6 +95,8 @@ def assignment_costs(costs: Float64[np.ndarray, "k n n"]) -> Float64[np.ndarray,
     Returns:
         The least costs, shape (k,).
     """
+    if costs.shape[1] >= START_FROM:
+        return np.array([least_cost(cost) for cost in costs])
     totals: np.ndarray = lap.lapjvr_batch(costs, n_threads=1)[0]
     return totals
 

@@ -34,18 +34,6 @@ def table(name: str, value: Tensor) -> None:
         raise ValueError(f"{name} must have shape (points ≥ 1, coordinates ≥ 1), got {tuple(value.shape)}")
 
 
-def finite_costs(cost: Tensor, x: Tensor, y: Tensor) -> None:
-    """Costs between x and y that are all finite: what is not finite in a point shows in all of its distances.
-
-    Raises:
-        ValueError: naming the points that are not finite, or saying that their distances overflow.
-    """
-    if not finite(cost):
-        points("x", x)
-        points("y", y)
-        raise ValueError("x and y must lie closer together: their distances overflow")
-
-
 def finite(value: Tensor) -> bool:
     """Whether all entries are finite: a finite sum proves it ten times as fast as looking at each."""
     return math.isfinite(float(value.detach().sum())) or bool(torch.isfinite(value).all())

@@ -1,8 +1,8 @@
 """Exact Wasserstein distance of finite point sets: one function, the right solver behind it.
 
-Which solver wins depends on geometry, not only on size (measured in `benchmarks/transport.py`): on a line sorting is
-enough; sets of equal size with equal masses are an assignment problem, where Jonker–Volgenant is fastest except on
-large planar clouds; those, and all other masses, go to the network simplex. Arithmetic is float64 throughout.
+Which solver wins was measured (`benchmarks/transport.py`): on a line sorting is enough; sets of equal size with equal
+masses are an assignment problem, for Jonker and Volgenant's algorithm, from an entropic start where that pays; all other
+masses go to the network simplex. Values are exact to the rounding of float64.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from torch import Tensor
 
 from kexue.transport import _assignment, _checks
 from kexue.transport._line import line_potential, monotone_coupling
-from kexue.transport.cost import distances
+from kexue.transport.cost import distances, euclidean
 
 BATCH_ENTRIES = 2**17  # costs, or coordinates, handled at once in a batch: 1 MB stays in the cache
 T = TypeVar("T")
 Solver = Literal["sorting", "Jonker–Volgenant", "network simplex"]
+JV: Solver = "Jonker–Volgenant"
 
 
 class Coupling(NamedTuple):
@@ -96,18 +97,17 @@ def wasserstein(
     if isinstance(metric, str):
         if metric != "euclidean":
             raise ValueError(f'metric must be "euclidean" or a cost matrix, got {metric!r}')
-        x64, y64 = x.detach().double(), y.detach().double()
         if x.shape[1] == 1:
             _checks.pair(x, y)
+            x64, y64 = x.detach().double(), y.detach().double()
             return _on_a_line(x64[:, 0], y64[:, 0], a, b, coupling, potentials)
-        cost = distances(x64, y64)
-        _checks.finite_costs(cost, x, y)
-        return _solve(cost, a, b, x.shape[1], coupling, potentials)
+        return _solve(_costs(x, y), x.device, a, b, coupling, potentials)
     if metric.shape != (n, m):
         raise ValueError(f"metric must have shape ({n}, {m}), a cost a pair; got {tuple(metric.shape)}")
     _checks.pair(x, y)
     _checks.points("metric", metric)
-    return _solve(metric.detach().double(), a, b, None, coupling, potentials)
+    table = np.ascontiguousarray(metric.detach().double().cpu().numpy())
+    return _solve(table, x.device, a, b, coupling, potentials)
 
 
 def wasserstein_batch(
@@ -135,8 +135,8 @@ def wasserstein_batch(
     workers = min(len(x), available) if threads is None else _checks.whole("threads", threads, 1)
     if isinstance(x, Tensor) and isinstance(y, Tensor) and len(x):
         _checks.stacks(x, y)
-        if x.shape == y.shape and x.shape[2] > 1 and not _planar(x.shape[1], x.shape[2]):
-            return _stacked(x.detach().double(), y.detach().double(), workers)
+        if x.shape == y.shape and x.shape[2] > 1:
+            return _stacked(x.detach(), y.detach(), workers)
     pairs = zip(x, y, strict=True)
     return torch.tensor(_spread(lambda pair: wasserstein(*pair).value, pairs, workers), dtype=torch.float64)
 
@@ -156,16 +156,32 @@ def _stacked(x: Tensor, y: Tensor, workers: int) -> Tensor:
     block = max(1, min(BATCH_ENTRIES // size, -(-len(x) // workers)))
 
     def totals(pair: tuple[Tensor, Tensor]) -> np.ndarray:
-        cost = distances(*pair)
-        _checks.finite_costs(cost, *(sets.flatten(0, 1) for sets in pair))
-        return _assignment.assignment_costs(cost.cpu().numpy())
+        return _assignment.least_costs(_costs(*pair))
 
     pairs = zip(torch.split(x, block), torch.split(y, block), strict=True)
     return torch.from_numpy(np.concatenate(_spread(totals, pairs, workers)) / x.shape[1])
 
 
-def _planar(n: int, d: int | None) -> bool:
-    return d is not None and d <= _assignment.NETWORK_COORDINATES and n >= _assignment.NETWORK_FROM
+def _costs(x: Tensor, y: Tensor) -> np.ndarray:
+    """Distances in float64 of points, or of stacks of them, checked: on the CPU, contiguous, all finite."""
+    if x.is_cuda:
+        cost: np.ndarray = distances(x.detach().double(), y.detach().double()).cpu().numpy()
+    else:
+        cost, proven = euclidean(_array(x), _array(y))
+        if proven:
+            return cost
+    if not np.isfinite(cost).all():
+        _checks.points("x", x.flatten(0, -2))
+        _checks.points("y", y.flatten(0, -2))
+        raise ValueError("x and y must lie closer together: their distances overflow")
+    return cost
+
+
+def _array(points: Tensor) -> np.ndarray:
+    held: np.ndarray = (
+        points.detach().numpy() if points.dtype == torch.float64 else points.detach().double().numpy()
+    )
+    return held
 
 
 def _on_a_line(
@@ -191,31 +207,34 @@ def _masses(given: Tensor | None, points: Tensor) -> Tensor:
 
 
 def _solve(
-    cost: Tensor, a: Tensor | None, b: Tensor | None, d: int | None, coupling: bool, potentials: bool
+    cost: np.ndarray,
+    device: torch.device,
+    a: Tensor | None,
+    b: Tensor | None,
+    coupling: bool,
+    potentials: bool,
 ) -> Transport:
     n, m = cost.shape
-    table = cost.cpu().numpy()
-    if not table.flags.c_contiguous:
-        table = np.ascontiguousarray(table)
-    if a is None and b is None and n == m and not _planar(n, d):
-        columns = _assignment.assign(table)
-        rows = np.arange(n)
-        value = float(table[rows, columns].sum()) / n
+    u: np.ndarray | None = None
+    if a is None and b is None and n == m:
         if not coupling and not potentials:
-            return Transport(value, None, None, "Jonker–Volgenant")
-        u = _assignment.prices(table, columns) if potentials else None
+            return Transport(_assignment.least_cost(cost) / n, None, None, JV)
+        columns, rows = _assignment.assign(cost), np.arange(n)
         plan = rows, columns, np.full(n, 1 / n)
-        solver: Solver = "Jonker–Volgenant"
+        value = float(cost[rows, columns].sum()) / n
+        u = _assignment.prices(cost, columns) if potentials else None
+        solver: Solver = JV
     else:
-        mass_x, mass_y = _masses(a, cost[:, 0]).cpu().numpy(), _masses(b, cost[0]).cpu().numpy()
-        plan, u = _by_network(table, mass_x, mass_y, potentials)
-        value = float(table[plan[0], plan[1]] @ plan[2])
+        mass_x = np.full(n, 1 / n) if a is None else a.cpu().numpy()
+        mass_y = np.full(m, 1 / m) if b is None else b.cpu().numpy()
+        plan, u = _by_network(cost, mass_x, mass_y, potentials)
+        value = float(cost[plan[0], plan[1]] @ plan[2])
         solver = "network simplex"
-    sparse = Coupling(*(torch.from_numpy(part).to(cost.device) for part in plan)) if coupling else None
+    sparse = Coupling(*(torch.from_numpy(part).to(device) for part in plan)) if coupling else None
     dual = None
     if u is not None:
-        both = u, (table - u[:, None]).min(axis=0)
-        dual = Potentials(*(torch.from_numpy(part).to(cost.device) for part in both))
+        both = u, (cost - u[:, None]).min(axis=0)
+        dual = Potentials(*(torch.from_numpy(part).to(device) for part in both))
     return Transport(value, sparse, dual, solver)
 
 
