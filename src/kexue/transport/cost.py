@@ -95,7 +95,7 @@ def _squared(a: np.ndarray, b: np.ndarray, squares_a: np.ndarray, squares_b: np.
     """‖a_i‖² + ‖b_j‖² − 2⟨a_i, b_j⟩; of many points in one product with the squares as two more coordinates."""
     d = a.shape[-1]
     if FEW_POINTS * d > b.shape[-2]:
-        squared = np.matmul(a, b.swapaxes(-1, -2))
+        squared: np.ndarray = np.matmul(a, b.swapaxes(-1, -2))
         squared *= -2
         squared += squares_a[..., None]
         squared += squares_b[..., None, :]
