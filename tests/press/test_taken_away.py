@@ -10,7 +10,7 @@ from collections import Counter
 from html import unescape
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
@@ -24,6 +24,7 @@ from kexue.press.publish import publish
 from kexue.press.root import PressError
 from kexue.press.skeleton import make_chapter
 from kexue.press.store import Store
+from tests.site.published import Published
 from tests.site.tinybook import REPOSITORY, tiny_edition, write_book
 
 HOME = "https://github.com/someone/kexue"
@@ -63,39 +64,18 @@ def branch(book: Edition, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def published(address: str, book: Edition, branch: Path) -> bool | None:
-    """Whether what an address of ours leads to is there; None for an address of somebody else."""
-    site = book.root / "_build" / "html"
-    asked = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
-    if address.startswith(SITE):
-        return (site / urlsplit(address.removeprefix(SITE)).path).is_file()
-    if found := re.fullmatch(
-        r"https://colab\.research\.google\.com/github/someone/kexue/blob/notebooks/(.+)", address
-    ):
-        return (branch / found[1]).is_file()
-    if address.startswith("https://mybinder.org/v2/gh/someone/kexue/notebooks?"):
-        return (branch / asked["urlpath"].removeprefix("lab/tree/")).is_file()
-    if address.startswith(f"{HUB}/hub/user-redirect/git-pull?"):
-        assert (asked["repo"], asked["branch"]) == (HOME, "notebooks")
-        return (branch / asked["urlpath"].removeprefix("lab/tree/kexue/")).is_file()
-    if found := re.fullmatch(rf"{HOME}/blob/({COMMIT}|main)/(.+)#L(\d+)", address):
-        source = book.root / found[2]
-        return source.is_file() and len(source.read_text(encoding="utf-8").splitlines()) >= int(found[3])
-    ours = address.startswith((HOME, HUB)) or "mybinder" in address or "colab" in address
-    return False if ours else None
-
-
 def test_every_link_of_the_site_and_of_the_notebooks_leads_to_what_is_published(
     book: Edition, branch: Path
 ) -> None:
     site, seen, broken = book.root / "_build" / "html", Counter[str](), []
+    ours = Published(site, branch, book.root, home(book.root), HUB)
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         addresses = re.findall(r'\b(?:href|src)="([^"#]+(?:#[^"]*)?)"', text)
         for address in addresses + re.findall(r'property="og:url" content="([^"]+)"', text):
             link = unescape(address)
             if re.match(r"https?:", link):
-                there = published(link, book, branch)
+                there = ours.has(link)
                 seen[urlsplit(link).netloc] += there is not None
             elif re.search(r"\.\w+(?:[?#].*)?$", link) and " " not in link:
                 there = (page.parent / unquote(urlsplit(link).path)).is_file()
@@ -107,7 +87,7 @@ def test_every_link_of_the_site_and_of_the_notebooks_leads_to_what_is_published(
         for notebook in folder.rglob("*.ipynb"):
             cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
             for link in re.findall(r"\]\(([^)\s]+)\)", "\n".join(_text(cell) for cell in cells)):
-                there = published(link, book, branch) if ":" in link else (notebook.parent / link).is_file()
+                there = ours.has(link) if ":" in link else (notebook.parent / link).is_file()
                 seen["notebooks"] += 1
                 broken += [f"{notebook.name}: {link}"] if there is False else []
     assert not broken, "\n".join(broken)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+from html import unescape
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 from playwright.sync_api import Browser
 
+from kexue.press.home import home
+from tests.book.chapters import ROOT
+
 from .conftest import ServedSite
+from .published import Published
 from .visit import opened
 
 
@@ -114,3 +120,19 @@ def test_no_page_names_a_third_party_it_would_load_from(site: ServedSite) -> Non
         if "unpkg" in (site.folder / name).read_text(encoding="utf-8")
     ]
     assert not found, "\n".join(found)
+
+
+def test_what_the_pages_open_elsewhere_is_in_the_branch_of_notebooks(site: ServedSite) -> None:
+    """Of the book that CI has built for its public home; the tiny book's is looked at in `test_taken_away.py`."""
+    branch = os.environ.get("KEXUE_NOTEBOOKS")
+    if not branch or site.folder != Path(os.environ["KEXUE_SITE"]).resolve():
+        pytest.skip("KEXUE_NOTEBOOKS names no branch of notebooks for this site")
+    ours = Published(site.folder, Path(branch), ROOT, home(ROOT))
+    links = {
+        unescape(link)
+        for name in site.pages()
+        for link in re.findall(r'href="(https://[^"]+)"', (site.folder / name).read_text(encoding="utf-8"))
+    }
+    assert not [link for link in links if ours.has(link) is False]
+    opened = {link for link in links if link.endswith(".ipynb") and ours.has(link)}
+    assert len(opened) == 2 * len(list(Path(branch).rglob("*.ipynb")))  # on Colab and on Binder
