@@ -81,3 +81,14 @@ def test_refuses():
         funnel.potential(torch.zeros(4, 3))
     with pytest.raises(ValueError, match="as many rows"):
         gradient_agreement(torch.zeros(4, 3), torch.zeros(5, 3))
+
+
+def test_an_apex_that_is_drawn_stays():
+    pair = MinFunnel(5, 3, generator=torch.Generator().manual_seed(1))
+    drawn = pair.sample(
+        20, generator=torch.Generator().manual_seed(1)
+    )  # the same stream, so the apexes come again
+    again = (drawn.y[:, None] == pair.apexes).all(2).any(1)
+    assert again.any()
+    assert torch.equal(drawn.x[again], drawn.y[again])
+    assert torch.isfinite(drawn.x).all()
