@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -18,6 +19,8 @@ from bs4 import BeautifulSoup
 
 from kexue.press.benchmarks import benchmarks
 from kexue.press.edition import Edition
+from kexue.press.home import BASE_URL
+from kexue.press.home import REPOSITORY as REPOSITORY_VARIABLE
 from kexue.press.publish import PublishError, publish
 from kexue.press.root import PressError
 from kexue.press.sitedata import plain_formula, site_data, slowest_cells
@@ -47,6 +50,15 @@ def files(site: Path) -> dict[str, bytes]:
     return {p.relative_to(site).as_posix(): p.read_bytes() for p in sorted(site.rglob("*")) if p.is_file()}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def homeless() -> Iterator[None]:
+    """What a workflow says of the book's addresses does not hold for the tiny book."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (REPOSITORY_VARIABLE, BASE_URL):
+            patch.delenv(name, raising=False)
+        yield
+
+
 def html(root: Path, name: str = MEANS) -> str:
     """A page of the book's site."""
     return (root / "_build" / "html" / name).read_text(encoding="utf-8")
@@ -57,6 +69,14 @@ def test_two_builds_of_one_edition_have_the_same_bytes(published: Path, tmp_path
     report = publish(tiny_edition(published), other)
     assert not report.skipped
     assert files(other) == files(published / "_build" / "html")
+
+
+def test_a_book_without_a_public_home_links_to_none(published: Path) -> None:
+    for name in (MEANS, "book/library/kexue.means.html"):
+        page = html(published, name)
+        for elsewhere in ("colab", "mybinder", "og:url", 'rel="canonical"', "/blob/"):
+            assert elsewhere not in page
+    assert not (published / "_build" / "html" / "sitemap.xml").exists()
 
 
 def test_an_unchanged_edition_is_not_built_again_and_costs_little(published: Path) -> None:

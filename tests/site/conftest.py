@@ -51,8 +51,10 @@ def tiny_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("tiny")
     write_book(root)
     with pytest.MonkeyPatch.context() as patch:
-        for name in (REPOSITORY, BASE_URL):  # a workflow's, for the book's own site
-            patch.delenv(name, raising=False)
+        patch.setenv(
+            REPOSITORY, "https://github.com/someone/kexue"
+        )  # with all the buttons that a public book has
+        patch.setenv(BASE_URL, "https://someone.example/kexue/")
         publish(tiny_edition(root))
     return root / "_build" / "html"
 

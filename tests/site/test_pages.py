@@ -75,8 +75,9 @@ def test_the_page_of_a_chapter_says_what_was_measured(browser: Browser, served_t
         assert page.locator("text=measured with older code").count() > 0
         assert page.locator(".kx-banner").count() == 0
         assert page.locator(".katex").count() >= 3
-        assert page.locator(".kx-library span a").count() == 0, (
-            "the book names no repository, so nothing links there"
+        source = page.locator(".kx-library span a").first.get_attribute("href") or ""
+        assert re.fullmatch(
+            r"https://github.com/someone/kexue/blob/[0-9a-f]{40}/src/kexue/means.py#L6", source
         )
 
 

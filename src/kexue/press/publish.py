@@ -44,7 +44,9 @@ _TOOLS = (
     "sphinx-copybutton",
     "sphinx-design",
     "sphinx-external-toc",
+    "sphinx-sitemap",
     "sphinx-togglebutton",
+    "sphinxext-opengraph",
 )
 _LOG_TAIL = 40
 _STAGED = re.compile(r"(book/[\w/-]+)\.ipynb:")  # a staged notebook keeps the lines of its chapter's text
