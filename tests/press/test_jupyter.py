@@ -194,7 +194,7 @@ def test_two_chapters_in_the_lab(server: tuple[Path, str], browser: Browser) -> 
     panel = open_chapter(page, "leaderboard")
     run_all(page)
     indicator = panel.locator(".jp-Notebook-ExecutionIndicator")
-    indicator.and_(page.locator('[data-status="busy"]')).wait_for(timeout=30_000)
+    indicator.and_(page.locator('[data-status="busy"]')).wait_for(timeout=60_000)
     executed = indicator.locator(".jp-Notebook-ExecutionIndicator-tooltip")
     page.wait_for_function(
         "(one) => /Executed [1-9]\\d*.\\d+ cells/.test(one.textContent)", arg=executed.element_handle()
@@ -205,10 +205,10 @@ def test_two_chapters_in_the_lab(server: tuple[Path, str], browser: Browser) -> 
     assert panel.locator(".jp-OutputArea-output svg, .jp-OutputArea-output img").count() >= 1
     edit(panel, '"quick": {"draws": 4_000', '"quick": {"draws": 20')
     run_all(page)
-    indicator.and_(page.locator('[data-status="busy"]')).wait_for(timeout=30_000)
+    indicator.and_(page.locator('[data-status="busy"]')).wait_for(timeout=60_000)
     page.get_by_text("| Idle").wait_for(timeout=120_000)
     to_the_end(panel)
-    verdict.get_by_text("inconclusive").wait_for(timeout=30_000)
+    verdict.get_by_text("inconclusive").wait_for(timeout=60_000)
     assert repository.changed() == []
     save(page, chapters / "leaderboard.md")
     was = '    "quick": {"draws": 4_000, "powers": 161, "rows": 7},'
