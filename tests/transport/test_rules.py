@@ -53,12 +53,8 @@ def test_critic_losses_by_hand():
     f, g = torch.tensor([[0.5, -1.0]]), torch.tensor([[2.0, -0.3]])
 
     class Given(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.calls = [f, g]
-
         def forward(self, x, rows=None):
-            return self.calls.pop(0)
+            return torch.where((x[:, :, None] == real[0]).all(3).any(2), f.repeat(1, 2), g.repeat(1, 2))
 
     real, fake = pair(1, 2)
     by_hand = {

@@ -102,7 +102,8 @@ class MinFunnel:
         reach = torch.linalg.vector_norm(y - apex, dim=1, keepdim=True).clamp_min(torch.finfo(y.dtype).tiny)
         direction = (y - apex) / reach
         length = torch.minimum(_to_wall(apex, direction), self._to_next_funnel(active, direction))
-        length = length.clamp_max(2 * HALF_SIDE * y.shape[1] ** 0.5)  # an apex drawn again has no ray, and no wall on it
+        # an apex that is drawn again has no ray, and no wall on it
+        length = length.clamp_max(2 * HALF_SIDE * y.shape[1] ** 0.5)
         # rounding may put y itself a hair beyond the end of its ray
         share = (reach / torch.maximum(length, reach)) ** POWER
         return Pair(apex + direction * torch.maximum(length, reach) * share, y)

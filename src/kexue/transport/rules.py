@@ -150,12 +150,12 @@ class Rules:
         """What each critic minimises, its penalty included.
 
         Args:
-            critic: K critics, (k, n, d) → (k, n).
+            critic: K critics, (k, n, d) → (k, n), each value of its own point only (so no batch norm).
             real: real batches.
             fake: fake batches of the same size.
             generator: draws the places of the penalties.
         """
-        on_real, on_fake = critic(real), critic(fake)
+        on_real, on_fake = critic(torch.cat((real, fake), 1)).split((real.shape[1], fake.shape[1]), 1)
         loss = on_fake.mean(1) - on_real.mean(1)  # Wasserstein; the rows of other objectives are overwritten
         loss = -self._with_semiduals(-loss, on_real, real, fake)
         for objective, (at_real, at_fake) in _CLASSIFIERS.items():

@@ -131,12 +131,11 @@ class StackedCritic(StackedMLP):
         """Weights and biases, the weights of normalised critics divided by their spectral norm."""
         plain = super().layers(None)
         if len(self.normalised):
-            ones = plain[0][0].new_ones(self.models)
             normed = []
             for (weight, bias), left, right in zip(plain, self._left, self._right, strict=True):
-                norm = (left.mT @ weight[self.normalised] @ right)[:, 0, 0]
-                scale = ones.index_copy(0, self.normalised, norm)[:, None, None]
-                normed.append((weight / scale, bias))
+                chosen = weight[self.normalised]
+                scaled = chosen / (left.mT @ chosen @ right)
+                normed.append((weight.index_copy(0, self.normalised, scaled), bias))
             plain = normed
         return plain if rows is None else [(w[rows], b[rows]) for w, b in plain]
 
