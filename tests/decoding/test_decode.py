@@ -12,7 +12,7 @@ from kexue.decoding.ngram import Markov
 from kexue.decoding.protocol import select
 from kexue.decoding.recurrent import Recurrent
 from kexue.decoding.rules import Ancestral, Greedy, TopK
-from kexue.decoding.transformer import Transformer
+from kexue.decoding.transformer import Transformer, attend_once
 
 
 def recurrent(cell="lstm", head=None, vocabulary=11, seed=0):
@@ -63,6 +63,16 @@ def test_greedy_is_the_plain_loop(name):
         assert int(out.lengths[row]) == len(generated)
         assert bool(out.stopped[row]) == (int(generated[-1]) == model.eos)
         assert out.tokens[row, : len(generated)].tolist() == generated.tolist()
+
+
+@pytest.mark.parametrize("time", [1, 2, 37])
+def test_one_query_sees_what_fused_attention_sees(time):
+    source = torch.Generator().manual_seed(time)
+    query, keys, values = (torch.randn(3, 2, n, 5, generator=source) for n in (1, time, time))
+    roomy = torch.full((3, 2, 5, time + 9), torch.nan)  # what lies behind the text must not be read
+    roomy[..., :time] = keys.transpose(2, 3)
+    expected = torch.nn.functional.scaled_dot_product_attention(query, keys, values)
+    torch.testing.assert_close(attend_once(query, roomy[..., :time], values), expected)
 
 
 def plain_beam(model, context, width, horizon, penalty, wanted):

@@ -92,6 +92,13 @@ def test_draws_follow_the_law():
         torch.testing.assert_close(share, rule.log_law(scores[:1], 0)[0].exp(), atol=0.015, rtol=0)
 
 
+def test_a_word_without_mass_is_never_drawn_and_a_rare_one_is():
+    scores = torch.tensor([[-torch.inf, 0.0, -torch.inf, -4.0, -torch.inf]]).repeat(50_000, 1)
+    drawn = Ancestral().choose(scores, 0, torch.Generator().manual_seed(5)).bincount(minlength=5)
+    assert drawn[[0, 2, 4]].tolist() == [0, 0, 0]
+    assert float(drawn[3] / 50_000) == pytest.approx(1 / (1 + math.exp(4.0)), rel=0.15)
+
+
 @pytest.mark.parametrize("rule", [Greedy(), Ancestral(), TopK(2), Nucleus(0.5)])
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 def test_broken_logits_are_refused_by_name(rule, bad):
