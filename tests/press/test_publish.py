@@ -18,6 +18,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from kexue.press.benchmarks import benchmarks
+from kexue.press.chapterpage import ChapterPage
 from kexue.press.edition import Edition
 from kexue.press.home import BASE_URL
 from kexue.press.home import REPOSITORY as REPOSITORY_VARIABLE
@@ -133,6 +134,19 @@ def test_stale_and_unexecuted_chapters_say_so_on_their_pages(published: Path) ->
     assert sum("not drawn yet" in picture for picture in pictures) == 1
     assert "kx-banner" not in html(published)
     assert "Measured with older code" in html(published, "book/intro.html")
+
+
+def test_a_run_without_its_pictures_is_a_problem(published: Path) -> None:
+    edition = tiny_edition(published)
+    (means,) = [c for c in edition.chapters if c.chapter.slug == "means"]
+    for cell in means.notebook["cells"]:
+        if cell["cell_type"] == "code" and cell["source"].startswith("draw"):
+            cell["outputs"] = []
+    page = ChapterPage(means, means.state)
+    (problem,) = page.problems
+    assert problem.startswith("means: the run left no picture in the figure cell 'means-fig-means'")
+    (drawn,) = [cell for cell in page.notebook["cells"] if cell["source"].startswith("draw")]
+    assert "the stored run left no picture here" in drawn["outputs"][0]["data"]["image/svg+xml"]
 
 
 def test_a_stale_chapter_with_other_code_shows_the_cells_that_were_run(book: Path) -> None:

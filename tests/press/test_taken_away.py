@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 
 from kexue.press.bind import whole_book
@@ -177,6 +178,21 @@ def test_the_book_is_one_pdf(book: Edition) -> None:
     assert pdf.startswith(b"%PDF")
     assert str(book.root).encode() not in pdf
     assert b"(D:00000000000000" in pdf
+    outline = {
+        bytes.fromhex(title.decode()).decode("utf-16") for title in re.findall(rb"/Title ?<([0-9A-F]+)>", pdf)
+    } | {title.decode("latin-1") for title in re.findall(rb"/Title ?\(([^)]*)\)", pdf)}
+    listed = yaml.safe_load((book.root / "_toc.yml").read_text(encoding="utf-8"))
+    pages = [listed["root"], *(entry["file"] for part in listed["parts"] for entry in part["chapters"])]
+    for name in pages:  # each begins on a paper of its own, under its title
+        page = BeautifulSoup(
+            (book.root / f"_build/html/{name}.html").read_text(encoding="utf-8"), "html.parser"
+        )
+        heading = page.select_one("article h1")
+        assert heading is not None
+        english = heading.select_one(".kx-en") or heading
+        title = "".join(english.get_text().removesuffix("#").split())  # a line's end swallows its space
+        assert any("".join(one.split()).startswith(title) for one in outline), title
+    assert len(re.findall(rb"/Type ?/Page\b", pdf)) > len(pages)
     assert 'href="../kexue-executed.pdf"' in (book.root / "_build/html/book/intro.html").read_text(
         encoding="utf-8"
     )

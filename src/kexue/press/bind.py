@@ -21,7 +21,7 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _DATE = re.compile(rb"/(CreationDate|ModDate) \(D:[^)]*\)")
 _BEGINNING = (1980, 1, 1, 0, 0, 0)  # the zip's own: two archives of one site have the same bytes
 _PRINT_LIMIT = 300.0
-_FRAME = """<!DOCTYPE html>
+FRAME = """<!DOCTYPE html>
 <html lang="en" data-theme="light" data-mode="light">
 <head><meta charset="utf-8"><title>{title}</title>{styles}</head>
 <body class="kx-book"><main class="bd-main"><div class="bd-content"><div class="bd-article-container">{pages}</div></div></main></body>
@@ -106,12 +106,12 @@ def whole_book(site: Path, pages: list[str]) -> str:
                 f'<link rel="stylesheet" href="{_resolved(page, sheet)[0]}">'
                 for sheet in dict.fromkeys(sheets)
             )
-            title = soup.title.get_text() if soup.title else ""
+            title = soup.title.get_text().split(" — ")[0].strip() if soup.title else ""
         article = soup.select_one("article.bd-article")
         if article is not None:
             article["id"] = key
             bodies.append(str(_rebased(article, page, key, names)))
-    return _FRAME.format(title=title, styles=styles, pages="".join(bodies))
+    return FRAME.format(title=title, styles=styles, pages="".join(bodies))
 
 
 def _rebased(article: Any, page: str, key: str, names: dict[str, str]) -> Any:

@@ -27,7 +27,7 @@ _BLANK = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 120" width="640" height="120">'
     '<rect x="1" y="1" width="638" height="118" rx="8" fill="none" stroke="#7a7a7a" stroke-dasharray="6 5"/>'
     '<text x="320" y="66" text-anchor="middle" font-family="sans-serif" font-size="18" fill="#7a7a7a">'
-    "not drawn yet: this chapter has no stored run</text></svg>"
+    "not drawn{why}</text></svg>"
 )
 _FIGURE_REFERENCE = re.compile(r"(\{numref\}`(?:[^`<]*<)?|\{ref\}`(?:[^`<]*<)?|\]\(#)([\w-]+)")
 _CHAPTER_LINK = re.compile(r"\]\(([\w./-]+)\.md(#[\w-]*)?\)")
@@ -212,7 +212,15 @@ class ChapterPage:
                 f"{self.slug}: the figure cell {options['figure'].get('name')!r} shows {len(rich)} things"
             )
         if not images:
-            images = [{"output_type": "display_data", "data": {"image/svg+xml": _BLANK}, "metadata": {}}]
+            why = " yet: this chapter has no stored run"
+            if self.edition.notebook is not None:
+                why = ": the stored run left no picture here"
+                self.problems.append(
+                    f"{self.slug}: the run left no picture in the figure cell {options['figure'].get('name')!r}; "
+                    "was MPLBACKEND set where it was started?"
+                )
+            blank = {"image/svg+xml": _BLANK.format(why=why)}
+            images = [{"output_type": "display_data", "data": blank, "metadata": {}}]
         return beside + images[:1]
 
     def _keep_thumbnail(self, data: dict[str, Any]) -> None:

@@ -11,6 +11,8 @@ from pygments.formatters import HtmlFormatter
 from pygments.token import Name, Operator, Punctuation, Text, Whitespace
 from sphinx.highlighting import PygmentsBridge
 
+from kexue.press.bind import FRAME
+
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
@@ -58,7 +60,7 @@ def _trim(app: Sphinx, failure: Exception | None) -> None:
 
 def _words(site: Path) -> set[str]:
     """Every word of the site's pages and scripts: a class that is none of them styles nothing."""
-    found: set[str] = set()
+    found = set(_WORD.findall(FRAME))  # the book in one page, for its PDF
     for path in (*site.rglob("*.html"), *site.rglob("*.js")):
         if path.name != "searchindex.js":
             found.update(_WORD.findall(path.read_text(encoding="utf-8")))
