@@ -47,6 +47,8 @@ class Watch:
         self.on_cell: Callable[[int], None] = lambda index: None
         self._family: set[psutil.Process] = set()
         self.cell = -1
+        self.seconds: dict[int, float] = {}  # by cell, of those that have ended
+        self._began = time.monotonic()
         self.peak_rss = 0
         self.ended_by: str | None = None
         self._process: Any = None
@@ -57,8 +59,10 @@ class Watch:
         self.on_kernel(self._process.pid)
 
     def start_cell(self, index: int) -> None:
-        """Note that cell `index` starts."""
-        self.cell = index
+        """Note that cell `index` starts, and how long the one before it took."""
+        now = time.monotonic()
+        self.seconds[self.cell] = now - self._began
+        self.cell, self._began = index, now
         self.on_cell(index)
 
     def exit_code(self) -> int | None:

@@ -108,7 +108,11 @@ def _made(
     record = {
         "chapter": unit.chapter.slug,
         "fingerprint": unit.fingerprint.record(),
-        "provenance": {**_provenance(unit, traces, watch, started, seconds, threads), **origin},
+        "provenance": {
+            **_provenance(unit, traces, watch, started, seconds, threads),
+            "cell_seconds": _cell_seconds(executed, watch),
+            **origin,
+        },
         "claims": claims,
         "measurements": measurements,
     }
@@ -178,9 +182,12 @@ def _environment(unit: Unit, scratch: Path, threads: int) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         "IPYTHONDIR": str(scratch / ".ipython"),
         "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads starve the other run on a small machine
+        "TQDM_DISABLE": "1",  # a progress bar is for who waits in front of it, not for the page
         **({"KEXUE_DATA": str(Path(data).resolve())} if data else {}),
     }
-    return {**os.environ, **pinned, **hidden, **own}
+    # Matplotlib draws into the notebook only where nobody has chosen another backend for it.
+    inherited = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+    return {**inherited, **pinned, **hidden, **own}
 
 
 def _execute(unit: Unit, notebook: Any, workspace: Path, scratch: Path, threads: int, watch: Watch) -> Any:
@@ -254,6 +261,15 @@ def _check_unchanged(unit: Unit) -> None:
     if now.key != unit.key:
         changed = "; ".join(differences(chapter, unit.fingerprint, now))
         raise incomplete(f"{unit.name}: sources changed while it ran ({changed}); run again")
+
+
+def _cell_seconds(executed: Any, watch: Watch) -> list[float]:
+    """What each code cell of the chapter took, in order; the press's own cells left out."""
+    return [
+        round(watch.seconds.get(index, 0.0), 3)
+        for index, cell in enumerate(executed.cells)
+        if cell.cell_type == "code" and not {INJECTED, TRACE_TAG} & set(cell.metadata.get("tags", ()))
+    ]
 
 
 def _provenance(
