@@ -3,6 +3,7 @@
 # make lab    open the chapters in JupyterLab
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint ci/constraints.txt
 WORKERS ?= 2
 # One thread a process: several processes that each take every core slow each other manyfold.
 export OMP_NUM_THREADS ?= 1
@@ -15,15 +16,19 @@ book: .venv/.installed
 
 setup: .venv/.developer
 
-.venv/.installed: pyproject.toml ci/constraints.txt
+.venv/.made:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; ok = (3, 11) <= v <= (3, 13); ok or sys.exit("kexue needs Python 3.11 to 3.13, but $(PYTHON) is %d.%d: make PYTHON=python3.12" % v)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint ci/constraints.txt --editable .
 	@touch $@
 
-.venv/.developer: .venv/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint ci/constraints.txt --editable '.[dev,lab]'
+.venv/.installed: .venv/.made pyproject.toml ci/constraints.txt
+	$(INSTALL) --editable .
 	@touch $@
+
+# In one go: pip takes its time to look at what is there already.
+.venv/.developer: .venv/.made pyproject.toml ci/constraints.txt
+	$(INSTALL) --editable '.[dev,lab]'
+	@touch .venv/.installed $@
 
 check: .venv/.developer
 	$(BIN)/ruff format --check .
@@ -31,8 +36,9 @@ check: .venv/.developer
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# In the order of the folders: the long files come first, and neither worker waits for the other at the end.
 test: check
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # The browser tests once more, over the book that `make book` has built.
 test-site: .venv/.developer
