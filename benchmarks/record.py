@@ -20,7 +20,7 @@ def record(benchmark: str, rows: Sequence[dict[str, Any]]) -> Path:
     """Write the rows of a benchmark, with the machine, the time and the commit they are of.
 
     Args:
-        benchmark: its name, that of its script.
+        benchmark: its name, that of its script, and which part of it.
         rows: one mapping a row of the table, all with the same keys.
 
     Raises:
@@ -39,6 +39,6 @@ def record(benchmark: str, rows: Sequence[dict[str, Any]]) -> Path:
         "rows": list(rows),
     }
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{benchmark}.json"
+    path = RESULTS / f"{benchmark.replace(' ', '_')}.json"
     path.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return path

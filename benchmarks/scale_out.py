@@ -243,15 +243,16 @@ if __name__ == "__main__":
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--record", action="store_true", help="keep the figures for the book's Speed page")
     arguments = parser.parse_args()
-    rows: list[dict[str, Any]] = []
-    if "loop" in arguments.what:
-        rows += loop(arguments.chapters, arguments.repeats)
-    if "overhead" in arguments.what:
-        for slug in arguments.chapters or ["leaderboard"]:
-            rows += overhead(slug, arguments.repeats)
-    if "growth" in arguments.what:
-        rows += growth()
-    if "stored" in arguments.what:
-        rows += stored(arguments.repeats)
-    if arguments.record:
-        print(f"recorded in {record('scale_out', rows)}")
+    slugs = arguments.chapters
+    parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "loop": lambda: loop(slugs, arguments.repeats),
+        "overhead": lambda: [
+            line for slug in slugs or ["leaderboard"] for line in overhead(slug, arguments.repeats)
+        ],
+        "growth": growth,
+        "stored": lambda: stored(arguments.repeats),
+    }
+    for part in arguments.what:
+        found = parts[part]()
+        if arguments.record:
+            print(f"recorded in {record(f'scale_out {part}', found)}")
