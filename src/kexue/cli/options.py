@@ -115,6 +115,7 @@ class Book:
 
 
 def book_of(names: list[str] | None) -> Book:
+    """The book around the working folder with the chapters named, or all; what cannot be read is told at once."""
     from kexue.press.catalogue import select
     from kexue.press.root import PressError, find_root, store_folder
     from kexue.press.store import Store
@@ -132,6 +133,11 @@ def book_of(names: list[str] | None) -> Book:
 
 
 def seeds_of(text: str | None) -> tuple[int, ...] | None:
+    """The seeds that `--seeds` names: a number of them, or a list.
+
+    Raises:
+        ValueError: saying what came and what is wanted.
+    """
     if text is None:
         return None
     parts = text.split(",")
@@ -167,4 +173,5 @@ def grid_of(texts: list[str] | None) -> dict[str, list[Any]]:
 
 
 def print_json(data: Any) -> None:
+    """Print plain data as JSON, Chinese as it is."""
     typer.echo(json.dumps(data, ensure_ascii=False, indent=1))

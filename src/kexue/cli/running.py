@@ -66,6 +66,7 @@ def run_stale(
     cluster: str | None = None,
     grid: dict[str, list[Any]] | None = None,
 ) -> int:
+    """Run what is stale of the book's chapters and show what came of it; the exit code."""
     from kexue.press.edition import edition
     from kexue.press.events import Interrupted, Outcome
     from kexue.press.plan import plan
