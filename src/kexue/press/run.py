@@ -53,28 +53,50 @@ def run_units(
         raise ValueError(
             "jobs must be left out with a cluster: its workers decide how many runs go at a time"
         )
-    with _signals(), contextlib.ExitStack() as ended:
-        at_a_time = min(jobs or cores(), len(units), _fitting(units))
-        if cluster is None:
-            # They load the notebook libraries while Dask is loaded here.
-            ended.callback(warm.dismiss)
-            warm.prepare(min(at_a_time, sum(unit.device == "cpu" for unit in units)))
-        from kexue.press import cluster as place  # half a second: not where nothing is run
+    with _signals():
+        if cluster is not None:
+            return _elsewhere(cluster, units, store, force, tell, warn)
+        return _here(jobs, units, store, force, tell)
+
+
+# Dask takes half a second to import: not where nothing is run, and not before the processes of the runs have started.
+
+
+def _elsewhere(
+    address: str,
+    units: Sequence[Unit],
+    store: Store,
+    force: bool,
+    tell: Callable[[Event], None],
+    warn: Callable[[str], None],
+) -> list[Outcome]:
+    from kexue.press import cluster as place
+    from kexue.press.dispatch import Dispatch
+
+    with place.remote(address) as client:
+        unlike = place.unlike(client)
+        for worker, why in unlike.items():
+            warn(f"the worker {worker} is not used: {why}")
+        return Dispatch(client, store, force, tell, refused=unlike, warn=warn).run(units)
+
+
+def _here(
+    jobs: int | None, units: Sequence[Unit], store: Store, force: bool, tell: Callable[[Event], None]
+) -> list[Outcome]:
+    at_a_time = min(jobs or cores(), len(units), _fitting(units))
+    with contextlib.ExitStack() as ended:
+        ended.callback(warm.dismiss)
+        warm.prepare(min(at_a_time, sum(unit.device == "cpu" for unit in units)))
+        from kexue.press import cluster as place
         from kexue.press.dispatch import Dispatch
 
-        if cluster is not None:
-            with place.remote(cluster) as client:
-                unlike = place.unlike(client)
-                for address, why in unlike.items():
-                    warn(f"the worker {address} is not used: {why}")
-                return Dispatch(client, store, force, tell, refused=unlike, warn=warn).run(units)
         gpus = place.gpus_here() if any(unit.device == "cuda" for unit in units) else []
-        with place.local(at_a_time, gpus) as client:
-            dispatch = Dispatch(client, store, force, tell, threads=max(1, cores() // at_a_time))
-            try:
-                return dispatch.run(units)
-            finally:
-                dispatch.end()
+        client = ended.enter_context(place.local(at_a_time, gpus))
+        dispatch = Dispatch(client, store, force, tell, threads=max(1, cores() // at_a_time))
+        try:
+            return dispatch.run(units)
+        finally:
+            dispatch.end()
 
 
 def _fitting(units: Sequence[Unit]) -> int:
