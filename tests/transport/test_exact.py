@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import wasserstein_distance
 
-from kexue.transport import _assignment, closed_forms, exact
-from kexue.transport.cost import distances
+from kexue.transport import _assignment, closed_forms, cost, exact
+from kexue.transport.cost import distances, euclidean
 from kexue.transport.exact import wasserstein, wasserstein_batch
 
 SEEDS = st.integers(0, 2**32)
@@ -252,6 +252,40 @@ def test_distances_keep_their_digits(seed, n, d, scale):
     truth = (x[:, None] - y).norm(dim=2)
     assert distances(x, y) == pytest.approx(truth.numpy(), rel=1e-10)
     assert distances(x, x).diagonal().abs().max() == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    SEEDS,
+    st.integers(1, 9),
+    st.integers(1, 40),
+    st.sampled_from([(), (3,)]),
+    st.sampled_from([1.0, 1e-150, 1e150]),
+)
+def test_distances_in_the_plane(seed, n, m, sets, scale):
+    """Blocks of any size, stacks, points that coincide, coordinates that are not neighbours in memory."""
+    draw = np.random.default_rng(seed)
+    x, y = draw.standard_normal((*sets, n, 3)) * scale, draw.standard_normal((*sets, m, 3)) * scale
+    y[..., 0, :] = x[..., -1, :]
+    x, y = x[..., ::2], y[..., ::2]
+    truth = np.hypot(*np.moveaxis(x[..., :, None, :] - y[..., None, :, :], -1, 0))
+    for held in (cost.IN_CACHE, 1, 3 * m):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cost, "IN_CACHE", held)
+            found, proven = euclidean(x, y)
+        assert proven
+        assert found == pytest.approx(truth, rel=4e-16, abs=0)
+        assert np.all(found[..., -1, 0] == 0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e200])
+def test_the_plane_is_left_where_squares_prove_nothing(bad):
+    x, y = np.zeros((4, 2)), np.ones((5, 2))
+    x[1, 0] = bad
+    found, proven = euclidean(x, y)
+    assert not proven
+    assert np.isfinite(found[[0, 2, 3]]).all()
+    assert not np.isfinite(found[1]).any()
 
 
 def test_prices_refuse_what_is_not_optimal():

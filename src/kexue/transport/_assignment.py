@@ -7,13 +7,13 @@ import numpy as np
 import ot
 from jaxtyping import Float64, Int64
 
-START_FROM = 192  # points; below, the solver is done before a start is found
+START_FROM = 128  # points; below, the solver is done before a start is found
 LARGE = 2_000  # points, from which a closer start pays
 SOFTNESS = (
     0.03,
     0.02,
 )  # ε as a share of the mean cost above the least of a row; of usual and of large problems
-ROUNDS = 10, 20
+ROUNDS = 6, 20
 OVERSHOOT = 1.5, 1.6  # each round goes so much farther than Sinkhorn's: ε is too small for his to settle
 FLOOR = -60.0  # of exponents: what is smaller cannot matter, and would be slow as a subnormal number
 PIVOTS = 10**9  # the network simplex stops by itself; this only keeps POT's default from stopping it early

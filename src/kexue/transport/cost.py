@@ -14,6 +14,7 @@ CANCELLATION = (
     1 / 3
 )  # entries below this power of the machine precision, of the squared scale, are computed again
 FEW_COORDINATES = 16  # up to here differences are as fast as a matrix product
+IN_CACHE = 2**15  # complex differences held at a time
 FEW_POINTS = (
     4  # for fewer a coordinate than this, passes over the matrix are cheaper than copies of the points
 )
@@ -68,7 +69,9 @@ def euclidean(
     """
     if x.shape[-1] <= FEW_COORDINATES:
         # of so few coordinates one pass more costs nothing; four times the squares bounds those of the distances
-        return _by_coordinate(x, y), math.isfinite(4 * (float(np.vdot(x, x)) + float(np.vdot(y, y))))
+        proven = math.isfinite(4 * (float(np.vdot(x, x)) + float(np.vdot(y, y))))
+        planar = proven and x.shape[-1] == 2 and x.dtype == np.float64
+        return (_in_the_plane(x, y) if planar else _by_coordinate(x, y)), proven
     share = np.finfo(x.dtype).eps ** CANCELLATION
     with np.errstate(over="ignore", invalid="ignore"):
         for centre in (None, x[..., :1, :]):  # far from the origin everything seems close
@@ -89,6 +92,22 @@ def euclidean(
                 squared[close] = np.sqrt(np.vecdot(moved, moved))
                 return squared, True
         return _by_coordinate(x, y), math.isfinite(4 * scale)
+
+
+def _in_the_plane(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Points of the plane as complex numbers, |x_i − y_j|: a vector operation, where loops over coordinates are not."""
+    left, right = (np.ascontiguousarray(points).view(np.complex128) for points in (x, y))
+    right = right.swapaxes(-1, -2)
+    n, width = left.shape[-2], right.size
+    step = max(1, IN_CACHE // width)
+    if n <= step:
+        found: np.ndarray = np.abs(left - right)
+        return found
+    found = np.empty((*left.shape[:-1], right.shape[-1]))
+    for first in range(0, n, step):
+        rows = slice(first, first + step)
+        np.abs(left[..., rows, :] - right, out=found[..., rows, :])
+    return found
 
 
 def _squared(a: np.ndarray, b: np.ndarray, squares_a: np.ndarray, squares_b: np.ndarray) -> np.ndarray:

@@ -178,9 +178,8 @@ def _costs(x: Tensor, y: Tensor) -> np.ndarray:
 
 
 def _array(points: Tensor) -> np.ndarray:
-    held: np.ndarray = (
-        points.detach().numpy() if points.dtype == torch.float64 else points.detach().double().numpy()
-    )
+    plain = points.detach() if points.requires_grad else points
+    held: np.ndarray = (plain if plain.dtype == torch.float64 else plain.double()).numpy()
     return held
 
 
