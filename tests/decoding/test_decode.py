@@ -46,6 +46,21 @@ def test_stepping_gives_the_law_of_the_whole_sequence(name):
     torch.testing.assert_close(steps, whole[:, : steps.shape[1]], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("cell", ["tanh", "lstm"])
+@pytest.mark.parametrize("head", [None, NonMonotonic(8, 10, 1e-2).double()])
+def test_prepared_weights_change_no_law(layers, cell, head):
+    torch.manual_seed(0)
+    model = Recurrent(11, 10, 8, layers=layers, cell=cell, head=head).double().eval()
+    for weights in model.parameters():
+        weights.data.normal_()
+    quick = model.prepared(11)
+    assert quick is not model
+    tokens = torch.randint(0, 10, (5, 9), generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(walk(quick, tokens[:, :3], tokens[:, 3:]), walk(model, tokens[:, :3], tokens[:, 3:]))
+    assert model.prepared(10) is model
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_greedy_is_the_plain_loop(name):
     model = MODELS[name]()

@@ -12,6 +12,7 @@ from kexue.decoding.protocol import (
     check_call,
     check_context,
     check_model,
+    prepared,
     same_rows,
     select,
 )
@@ -87,6 +88,7 @@ def decode(
     rows = torch.arange(context.shape[0], device=context.device)
     alive = torch.ones_like(rows, dtype=torch.bool)  # of the rows in the batch; the others wait to be dropped
     living = len(rows)
+    model = prepared(model, len(rows) * horizon)
     state, token = model.init(context[:, :-1]), context[:, -1]
     watch = _Watch()
     for step in range(horizon):
@@ -173,7 +175,7 @@ class _Text:
 class _Watch:
     """Brent's search for a repeated state: compare with one remembered state, now and then remember a new one.
 
-    A state is remembered for half of the steps taken before it, and for 32 at least. So the wait grows without bound,
+    A state is remembered for half of the steps taken before it, and for 16 at least. So the wait grows without bound,
     whence any period is found at last, and a cycle is noticed soon after it is entered, not at the next power of two.
     """
 
@@ -187,10 +189,14 @@ class _Watch:
         """The living rows whose token and state are those of step ``since``; None when there is none."""
         found = None
         if self.remembered is not None:
-            same = alive & (token == self.remembered[0]) & same_rows(state, self.remembered[1])
-            found = same if bool(same.any()) else None
+            tokens, past = self.remembered
+            # Only of rows at the same token need the states be read.
+            rows = (alive & (token == tokens)).nonzero().squeeze(1)
+            if len(rows):
+                same = alive[rows] & same_rows(select(state, rows), select(past, rows))
+                found = torch.zeros_like(alive).index_put_((rows,), same) if bool(same.any()) else None
         if found is None and (
-            self.remembered is None or step - self.since >= max(32, (self.since - self.start) // 2)
+            self.remembered is None or step - self.since >= max(16, (self.since - self.start) // 2)
         ):
             self.since, self.remembered = step, (token, state)
         return found

@@ -32,6 +32,20 @@ class LanguageModel(Protocol):
         ...
 
 
+def prepared(model: LanguageModel, tokens: int) -> LanguageModel:
+    """The model as it is best asked for about ``tokens`` tokens in all: what its own method ``prepared`` returns, if any.
+
+    Args:
+        model: the language model.
+        tokens: an upper bound of steps times rows.
+
+    Returns:
+        A model with the same law, to rounding.
+    """
+    made: LanguageModel = model.prepared(tokens) if hasattr(model, "prepared") else model
+    return made
+
+
 def select(state: State, rows: Int[Tensor, " kept"]) -> State:
     """Keep (or reorder, or repeat) the batch rows of a state.
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 from kexue.decoding.fused import tanh_layer
 from kexue.decoding.heads import Head
 from kexue.decoding.network import Network
-from kexue.decoding.protocol import State
+from kexue.decoding.protocol import LanguageModel, State
 
 
 class Recurrent(Network):
@@ -100,10 +100,58 @@ class Recurrent(Network):
         self, token: Int[Tensor, " batch"], state: State
     ) -> tuple[Float[Tensor, "batch vocabulary"], State]:
         """One token in, log-probabilities of the next one out; constant memory."""
-        memory = self.advance(token, state[0])
+        return self._spoken(self.advance(token, state[0]), state[1])
+
+    def _spoken(self, memory: State, inner: State) -> tuple[Float[Tensor, "batch vocabulary"], State]:
         top = memory[0][-1]
-        logits, inner = self.head.step(top, self.score_words(top), state[1])
+        logits, inner = self.head.step(top, self.score_words(top), inner)
         return logits, (memory, inner)
+
+    def prepared(self, tokens: int) -> LanguageModel:
+        """The same law, its weights laid out for reading about ``tokens`` tokens; this model where that does not pay.
+
+        The first layer's product with an embedding is looked up, not computed anew for every token read: on a CPU, from
+        as many tokens as the table has rows. Weights changed later do not reach what was prepared.
+        """
+        on_cpu = self.bias.device.type == "cpu"  # elsewhere a cell is one kernel already
+        return _Prepared(self) if on_cpu and tokens >= self.vocabulary else self
+
+
+class _Prepared:
+    """A recurrent model with sums and products that do not depend on the state already done."""
+
+    @torch.no_grad()
+    def __init__(self, model: Recurrent) -> None:
+        self.model, self.vocabulary, self.eos, self.init = model, model.vocabulary, model.eos, model.init
+        inward, self.recurrent, one, other = model._weights(0)
+        self.table = functional.linear(model.embedding.weight, inward, one + other)
+        self.upper: list[tuple[Tensor, Tensor]] = []
+        for layer in range(1, model.layers):
+            inward, recurrent, one, other = model._weights(layer)
+            self.upper.append((one + other, torch.cat([inward, recurrent], dim=1)))
+
+    @torch.no_grad()
+    def step(
+        self, token: Int[Tensor, " batch"], state: State
+    ) -> tuple[Float[Tensor, "batch vocabulary"], State]:
+        """As ``Recurrent.step``."""
+        memory, parts = state[0], []
+        drive = self.table[token].addmm_(memory[0][0], self.recurrent.T)
+        parts.append(self._cell(drive, memory, 0))
+        for layer, (bias, both) in enumerate(self.upper, start=1):
+            drive = torch.addmm(bias, torch.cat([parts[-1][0], memory[0][layer]], dim=1), both.T)
+            parts.append(self._cell(drive, memory, layer))
+        return self.model._spoken(tuple(zip(*parts, strict=True)), state[1])
+
+    def _cell(
+        self, drive: Float[Tensor, "batch gates"], memory: State, layer: int
+    ) -> tuple[Float[Tensor, "batch hidden"], ...]:
+        """A cell from its gates before their sigmoids, which it overwrites."""
+        if self.model.cell == "tanh":
+            return (drive.tanh_(),)
+        entry, keep, candidate, out = drive.chunk(4, dim=1)
+        cell = torch.addcmul(keep.sigmoid_() * memory[1][layer], entry.sigmoid_(), candidate.tanh_())
+        return torch.tanh(cell).mul_(out.sigmoid_()), cell
 
 
 _CELL_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
