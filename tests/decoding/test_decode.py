@@ -57,7 +57,9 @@ def test_prepared_weights_change_no_law(layers, cell, head):
     quick = model.prepared(11)
     assert quick is not model
     tokens = torch.randint(0, 10, (5, 9), generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(walk(quick, tokens[:, :3], tokens[:, 3:]), walk(model, tokens[:, :3], tokens[:, 3:]))
+    torch.testing.assert_close(
+        walk(quick, tokens[:, :3], tokens[:, 3:]), walk(model, tokens[:, :3], tokens[:, 3:])
+    )
     assert model.prepared(10) is model
 
 
