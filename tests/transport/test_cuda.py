@@ -202,6 +202,7 @@ ALIKE = {
     "minfunnel.gradient_agreement": lambda i: list(minfunnel.gradient_agreement(i.x, i.y)),
     "oracle.exact_loss": lambda i: oracle.exact_loss(*i.stacks),
     "oracle.debiased_loss": lambda i: oracle.debiased_loss(*i.stacks),
+    "oracle.entropic_loss": lambda i: oracle.entropic_loss(*i.stacks),
     "oracle.sinkhorn_loss": lambda i: oracle.sinkhorn_loss(*i.stacks),
     "oracle.jensen_shannon": lambda i: oracle.jensen_shannon(*i.values),
     "pictures.sharpness": lambda i: pictures.sharpness(i.images),

@@ -173,6 +173,23 @@ def test_sinkhorn_against_a_peer():
     )
 
 
+def test_the_entropic_distance_of_a_batch_from_itself_is_the_entropy():
+    """Points far apart against ε: the plan stays at home, costs nothing, and lacks log n of entropy."""
+    far = 100 * torch.eye(8)[None]
+    assert oracle.entropic_loss(far, far, epsilon=0.1, iterations=300).item() == pytest.approx(
+        0.1 * math.log(8), rel=1e-4
+    )
+    assert oracle.entropic_loss(far[:, :1], far[:, 1:2]).item() == pytest.approx(100 * math.sqrt(2), rel=1e-5)
+
+
+def test_debiased_loss_is_no_estimate_of_w1():
+    """Gaussians one apart in 64 dimensions: a tenth, not one; and zero for equal laws."""
+    x, y = (torch.randn(100, 128, 64, generator=source(side)) for side in (1, 2))
+    shift = torch.nn.functional.one_hot(torch.tensor(0), 64)
+    assert oracle.debiased_loss(x, y).mean().abs() < 0.03
+    assert 0.05 < oracle.debiased_loss(x, y + shift).mean() < 0.2
+
+
 def test_jensen_shannon():
     p = torch.tensor([0.2, 0.8], dtype=torch.float64)
     q = torch.tensor([0.5, 0.5], dtype=torch.float64)
@@ -195,5 +212,6 @@ def test_refuses():
         rules.Rules([])
     with pytest.raises(ValueError, match="weight > 0"):
         rules.penalised_value(1.0, 0.0)
-    with pytest.raises(ValueError, match="iterations ≥ 1"):
-        oracle.sinkhorn_loss(torch.ones(1, 2, 2), torch.ones(1, 2, 2), iterations=0)
+    for loss in (oracle.sinkhorn_loss, oracle.entropic_loss):
+        with pytest.raises(ValueError, match="iterations ≥ 1"):
+            loss(torch.ones(1, 2, 2), torch.ones(1, 2, 2), iterations=0)

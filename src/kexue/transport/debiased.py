@@ -48,7 +48,8 @@ def from_pool(points: Float[Tensor, "n d"]) -> Sampler:
 
     def draw(size: int, generator: torch.Generator) -> Tensor:
         _checks.whole("size", size, 1, len(points))
-        return points[torch.randperm(len(points), generator=generator)[:size].to(points.device)]
+        order = torch.randperm(len(points), generator=generator, device=generator.device)
+        return points[order[:size].to(points.device)]
 
     return draw
 
@@ -93,7 +94,9 @@ def debiased_wasserstein(
     generator: torch.Generator,
     threads: int | None = None,
 ) -> Estimate:
-    """2 W̄_m(μ, ν) − W̄_m(μ, μ) − W̄_m(ν, ν), unbiased, from two batches of each law that never share a draw.
+    """2 W̄_m(μ, ν) − W̄_m(μ, μ) − W̄_m(ν, ν), estimated without bias from two batches of each law that never share a draw.
+
+    It is no estimate of W1 but another divergence, zero for μ = ν.
 
     One draw is W(x, y) + W(x′, y′) − W(x, x′) − W(y, y′), with x, x′ the halves of one batch of 2m of μ, and so y, y′.
     At m = 1 it is the energy distance, which is zero only for μ = ν; for larger m the sign is not guaranteed.

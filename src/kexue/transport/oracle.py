@@ -26,7 +26,9 @@ def exact_loss(real: Float[Tensor, "k n d"], fake: Float[Tensor, "k n d"]) -> Fl
 def debiased_loss(real: Float[Tensor, "k n d"], fake: Float[Tensor, "k n d"]) -> Float[Tensor, " k"]:
     """W(x, y) + W(x', y') − W(x, x') − W(y, y'), each batch cut in halves x, x' and y, y'.
 
-    Its mean is 2 W̄(μ, ν) − W̄(μ, μ) − W̄(ν, ν) at half the batch size, and the four halves never share a point.
+    For independent points its mean is 2 W̄(μ, ν) − W̄(μ, μ) − W̄(ν, ν) at half the batch size: not W1 without its bias but another
+    divergence, zero where μ = ν (at one point a half, the energy distance). Halves of a batch drawn with replacement from a small
+    pool share points, which makes the self-distances too small and the value too large: draw with `debiased.from_pool`.
 
     Args:
         real: batches of an even number of points.
@@ -58,12 +60,45 @@ def sinkhorn_loss(
 
     Source: Genevay et al. 2018; Feydy et al. 2019.
     """
+    across, of_real, of_fake = (
+        entropic_loss(x, y, epsilon=epsilon, iterations=iterations)
+        for x, y in ((real, fake), (real, real), (fake, fake))
+    )
+    return across - (of_real + of_fake) / 2
+
+
+def entropic_loss(
+    real: Float[Tensor, "k n d"], fake: Float[Tensor, "k m d"], *, epsilon: float = 0.1, iterations: int = 20
+) -> Float[Tensor, " k"]:
+    """OT_ε(x, y) = min_P ⟨P, C⟩ + ε KL(P | a ⊗ b) of each pair of batches, cost ‖x − y‖: its dual value.
+
+    Of a batch with itself it is no zero: as ε falls below the distances in the batch it tends to ε log n, the entropy that the
+    plan x → x lacks. The gradient is that of the last soft c-transform.
+
+    Args:
+        real: x.
+        fake: y.
+        epsilon: ε > 0, in the unit of the distances.
+        iterations: of the symmetrised fixed point, ≥ 1; no convergence is checked.
+
+    Raises:
+        ValueError: for ε ≤ 0 or iterations < 1.
+
+    Source: Feydy et al. 2019, arXiv 1810.08278.
+    """
     if not epsilon > 0 or iterations < 1:
         raise ValueError(f"epsilon must be > 0 and iterations ≥ 1, got {epsilon!r} and {iterations!r}")
-    across = _entropic(real, fake, epsilon, iterations)
-    return (
-        across - (_entropic(real, real, epsilon, iterations) + _entropic(fake, fake, epsilon, iterations)) / 2
-    )
+    cost = torch.cdist(real, fake, compute_mode="donot_use_mm_for_euclid_dist")
+    log_n, log_m = math.log(real.shape[1]), math.log(fake.shape[1])
+    with torch.no_grad():
+        f, g = cost.new_zeros(cost.shape[0], real.shape[1]), cost.new_zeros(cost.shape[0], fake.shape[1])
+        for _ in range(iterations):
+            new_f = -epsilon * (torch.logsumexp((g[:, None, :] - cost) / epsilon, 2) - log_m)
+            new_g = -epsilon * (torch.logsumexp((f[:, :, None] - cost) / epsilon, 1) - log_n)
+            f, g = (f + new_f) / 2, (g + new_g) / 2
+    last_f = -epsilon * (torch.logsumexp((g[:, None, :] - cost) / epsilon, 2) - log_m)
+    last_g = -epsilon * (torch.logsumexp((f[:, :, None] - cost) / epsilon, 1) - log_n)
+    return (last_f.mean(1) + last_g.mean(1) + f.mean(1) + g.mean(1)) / 2
 
 
 def jensen_shannon(on_real: Float[Tensor, "k n"], on_fake: Float[Tensor, "k m"]) -> Float[Tensor, " k"]:
@@ -84,18 +119,3 @@ def _matched(real: Tensor, fake: Tensor) -> Int64[Tensor, "k n"]:
     costs = torch.cdist(real.detach(), fake.detach()).double().cpu().numpy()
     columns = [torch.from_numpy(assign(cost)).long() for cost in costs]
     return torch.stack(columns).to(real.device)
-
-
-def _entropic(x: Tensor, y: Tensor, epsilon: float, iterations: int) -> Float[Tensor, " k"]:
-    """Dual value of entropic transport; its gradient is that of the last soft c-transform."""
-    cost = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
-    log_n, log_m = math.log(x.shape[1]), math.log(y.shape[1])
-    with torch.no_grad():
-        f, g = cost.new_zeros(cost.shape[0], x.shape[1]), cost.new_zeros(cost.shape[0], y.shape[1])
-        for _ in range(iterations):
-            new_f = -epsilon * (torch.logsumexp((g[:, None, :] - cost) / epsilon, 2) - log_m)
-            new_g = -epsilon * (torch.logsumexp((f[:, :, None] - cost) / epsilon, 1) - log_n)
-            f, g = (f + new_f) / 2, (g + new_g) / 2
-    last_f = -epsilon * (torch.logsumexp((g[:, None, :] - cost) / epsilon, 2) - log_m)
-    last_g = -epsilon * (torch.logsumexp((f[:, :, None] - cost) / epsilon, 1) - log_n)
-    return (last_f.mean(1) + last_g.mean(1) + f.mean(1) + g.mean(1)) / 2

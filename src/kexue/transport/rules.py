@@ -89,7 +89,10 @@ def c_transform() -> Rule:
 
 
 def soft_c_transform(epsilon: float = 1.0) -> Rule:
-    """(c, ε)-WGAN: the batch semi-dual with a soft minimum. Source: Mallasto et al. 2019."""
+    """The batch semi-dual with a soft minimum, without self-terms.
+
+    Source: the transform of Mallasto et al. 2019; their (c, ε)-WGAN puts it into the Sinkhorn divergence, which this is not.
+    """
     return Rule("soft c-transform", epsilon=epsilon)
 
 
@@ -273,7 +276,7 @@ def soft_semidual(
         fake: y, shape (k, m, d).
         epsilon: ε > 0 of each row.
 
-    Source: Mallasto et al. 2019; note the sign inside the exponential.
+    Source: Mallasto et al. 2019, without the self-terms of their loss; note the sign inside the exponential.
     """
     scale = epsilon[:, None, None]
     excess = (_distances(real, fake) - f[:, :, None]) / scale
