@@ -60,14 +60,14 @@ def test_what_a_text_costs():
 
 
 def test_when_samples_have_ended():
-    half, most = numbers(r"half of all samples have ended by token (\d+) and 99 % by token (\d+)")
+    half, most = numbers(r"at least half of all samples have ended by token (\d+) and 99 % by token (\d+)")
     for token, left in ((int(half), 0.5), (int(most), 0.01)):
         assert bounds.sampling_survival(token, EPSILON) <= left < bounds.sampling_survival(token - 1, EPSILON)
     assert int(half) == pytest.approx(math.sqrt(2 * 500), abs=1)
 
 
 def test_the_limits_of_nucleus_sampling():
-    masses = [float(cell.removeprefix("up to ")) for cell in row("`top_p`")]
+    masses = [float(cell.removeprefix("≤")) for cell in row("`top_p`")]
     limits = [int(cell.replace(",", "")) for cell in row("limit at horizon 500")]
     assert limits == [bounds.nucleus_limit(mass, EPSILON) for mass in masses]
     assert limits == pytest.approx([500 * math.log2(1 / (1 - mass)) for mass in masses], rel=2e-3)
