@@ -113,7 +113,7 @@ class Recurrent(Network):
         The first layer's product with an embedding is looked up, not computed anew for every token read: on a CPU, from
         as many tokens as the table has rows. Weights changed later do not reach what was prepared.
         """
-        on_cpu = self.bias.device.type == "cpu"  # elsewhere a cell is one kernel already
+        on_cpu = self.embedding.weight.device.type == "cpu"  # elsewhere a cell is one kernel already
         return _Prepared(self) if on_cpu and tokens >= self.vocabulary else self
 
 
