@@ -49,8 +49,11 @@ def planted(faults: Mapping[str, Any]) -> Iterator[None]:
             setattr(holder, key, value)
 
 
-def measurements(slug: str, *, profile: str, seed: int) -> dict[str, Measurement]:
-    """What a run of the chapter measures, by claim; the cells share one namespace, figures go nowhere."""
+def measurements(slug: str, *, profile: str, seed: int, sizes: str | None = None) -> dict[str, Measurement]:
+    """What a run of the chapter measures, by claim; the cells share one namespace, figures go nowhere.
+
+    `sizes` names another profile, whose settings take the place of those of `profile`; only the minutes stay.
+    """
     import matplotlib.pyplot as plt
 
     namespace: dict[str, Any] = {"__name__": "__main__"}
@@ -62,6 +65,10 @@ def measurements(slug: str, *, profile: str, seed: int) -> dict[str, Measurement
             exec(code, namespace)
             if "parameters" in cell.tags:
                 namespace.update(profile=profile, seed=seed, device="cpu")
+            if sizes is not None and cell.source.startswith("table = {"):
+                column = ("smoke", "quick", "full").index(sizes)
+                smaller = {name: row[column] for name, row in namespace["table"].items() if name != "minutes"}
+                namespace["settings"].update(smaller)
             plt.close("all")
     return dict(ledger.current().measurements)
 

@@ -452,6 +452,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "sentences": 3_000,
         "shared": 3,
         "own": 1,
+        "epsilons": (1e-2, 1e-4),
     },
     "NMST's gate multiplied up like ST's": {
         "paragraph": 120,
