@@ -9,6 +9,7 @@ from kexue.claims.display import measured
 
 _WIDTH, _HEIGHT = 240.0, 36.0
 _MARGIN = 0.18
+_DUST = 1e-300
 
 _SHAPES = {
     "reproduced": '<circle cx="8" cy="8" r="7" fill="currentColor"/>'
@@ -47,7 +48,8 @@ def interval_picture(row: dict[str, Any]) -> str:
     left, right = row["expect_low"], row["expect_high"]
     known = [value for value in (low, high, row["mean"], left, right) if value is not None]
     begin, end = min(known), max(known)
-    pad = _MARGIN * (end - begin) or 0.2 * max(abs(begin), 1.0)
+    # What is as close as this has no scale to be drawn in.
+    pad = _MARGIN * (end - begin) if end - begin > _DUST else 0.2 * max(abs(begin), 1.0)
     scale = _WIDTH / (end - begin + 2 * pad)
 
     def at(value: float) -> float:
