@@ -16,6 +16,10 @@ LSTM wins where its state comes back bit for bit, so that what follows can be co
 has no such state, and wins by its cache: written in place, keys stored time last, two thin products in place of fused
 attention.
 
+On endless rows the peer's time depends on what the process did before. It copies its caches at every step, and where the C
+library hands such blocks back to the system each time, most of its time goes into page faults: 296 s alone in a process
+(`--only gpt2 --rows endless`), 87 s behind the other parts, ours 43 to 48 s either way.
+
 The two sum in different orders, so where the best word leads by less than rounding, rounding decides: on endless texts of
 1,500 tokens a few in a thousand may part there. Where texts part, the two words are compared in float64.
 """
