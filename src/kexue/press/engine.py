@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,10 +24,31 @@ from papermill.engines import Engine, papermill_engines
 
 ENGINE = "kexue"
 OUTPUT_LIMIT = 1_000_000  # characters of text a cell may print; a chapter is read, a flood is not
+STARTS = (60, 120, 240)  # seconds that each attempt to start a kernel may take: a cold file server is slow
+_PATH_LIMIT = 80  # characters that leave room for a socket's name in the 107 of its address
+
+
+class KernelNotStarted(RuntimeError):
+    """No kernel could be started, in as many attempts as there are."""
 
 
 class _KernelManager(AsyncKernelManager):
-    """Starts ipykernel in this interpreter, whatever kernel specs the user has installed."""
+    """Starts ipykernel in this interpreter, whatever kernel specs the user has installed.
+
+    It is spoken to by sockets in a folder of its own. A TCP port is chosen before the kernel can bind it, and once in some
+    hundred starts side by side another process has taken it meanwhile: the kernel then hangs with half its channels.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        usual = tempfile.gettempdir()
+        self.folder = tempfile.TemporaryDirectory(
+            prefix="kexue-", dir=usual if len(usual) <= _PATH_LIMIT else "/tmp", ignore_cleanup_errors=True
+        )
+        self.said = Path(self.folder.name, "stderr")
+        self.transport = "ipc"
+        self.ip = f"{self.folder.name}/kernel"
+        self.connection_file = f"{self.folder.name}/kernel.json"
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -52,15 +74,19 @@ class Watch:
         self.peak_rss = 0
         self.ended_by: str | None = None
         self._process: Any = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None  # of its sockets
+        self._limit = self._deadline = math.inf
 
     def started(self, manager: Any) -> None:
         """Take charge of the kernel that `manager` has started."""
-        self._process = manager.provisioner.process
+        self._process, self._folder = manager.provisioner.process, manager.folder
         self.on_kernel(self._process.pid)
 
     def start_cell(self, index: int) -> None:
         """Note that cell `index` starts, and how long the one before it took."""
         now = time.monotonic()
+        if self.cell < 0:  # the chapter's time begins when its kernel is there
+            self._deadline = now + self._limit
         self.seconds[self.cell] = now - self._began
         self.cell, self._began = index, now
         self.on_cell(index)
@@ -81,6 +107,8 @@ class Watch:
         for process in self._family:  # what it started in other sessions; psutil never kills a reused pid
             with contextlib.suppress(psutil.Error):
                 process.kill()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def _sample(self) -> None:
         if self._process is None:
@@ -93,17 +121,17 @@ class Watch:
 
     @contextlib.contextmanager
     def watching(self, limit: float) -> Iterator[None]:
-        """Sample memory while the block runs, and end the kernel when it has run for `limit` seconds."""
+        """Sample memory while the block runs, and end the kernel when its cells have run for `limit` seconds."""
         done = threading.Event()
-        deadline = time.monotonic() + limit
+        self._limit = limit
 
         def watch() -> None:
             while not done.wait(0.1):
                 self._sample()
                 if self.memory_limit is not None and self.peak_rss > self.memory_limit:
                     self.kill("memory limit")
-                if time.monotonic() > deadline:
-                    self.kill("chapter limit")  # again and again: the kernel may not have been there yet
+                if time.monotonic() > self._deadline:
+                    self.kill("chapter limit")  # again and again: a child may have come meanwhile
 
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()
@@ -122,10 +150,30 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         super().__init__(nb_man, kernel_manager_class=_KernelManager, shutdown_kernel="immediate", **options)
         self.watch = watch
         self._printed: dict[int, int] = {}
+        self._options: dict[str, Any] = {}
 
     def start_new_kernel(self, **options: Any) -> None:
-        super().start_new_kernel(**options)
+        self._options = options
+        with self.km.said.open("wb") as said:
+            super().start_new_kernel(**options, stderr=said)
         self.watch.started(self.km)
+
+    def start_new_kernel_client(self) -> Any:
+        """Wait for the kernel; one that does not answer is ended, and another started: no cell has run yet."""
+        why = ""
+        for attempt, self.startup_timeout in enumerate(STARTS):
+            if attempt:
+                self.create_kernel_manager()
+                self.start_new_kernel(**self._options)
+            said = self.km.said
+            try:
+                return super().start_new_kernel_client()
+            except RuntimeError as error:
+                if self.watch.ended_by is not None:
+                    raise
+                why = f"{error}\n{said.read_text(encoding='utf-8', errors='replace')[-2000:]}".strip()
+                self.watch.kill()
+        raise KernelNotStarted(f"no kernel could be started in {len(STARTS)} attempts; of the last: {why}")
 
     def execute_cell(self, cell: Any, cell_index: int, *args: Any, **options: Any) -> Any:
         self.watch.start_cell(cell_index)
@@ -170,9 +218,7 @@ class PressEngine(Engine):  # type: ignore[misc]
             partial: where the notebook is left if its kernel is lost.
         """
         seconds = math.ceil(cell_limit)  # nbclient wants whole ones
-        client = _Client(
-            nb_man, watch, timeout=seconds, startup_timeout=120, iopub_timeout=30, kernel_name=sys.executable
-        )
+        client = _Client(nb_man, watch, timeout=seconds, iopub_timeout=30, kernel_name=sys.executable)
         try:
             client.execute(env=env)
         except BaseException:

@@ -25,7 +25,7 @@ from papermill.parameterize import parameterize_notebook
 
 from kexue.press.catalogue import Chapter
 from kexue.press.cells import assigned_names, parse
-from kexue.press.engine import ENGINE, Watch
+from kexue.press.engine import ENGINE, KernelNotStarted, Watch
 from kexue.press.evidence import (
     INJECTED,
     RunFailed,
@@ -233,6 +233,8 @@ def _execute(unit: Unit, notebook: Any, workspace: Path, scratch: Path, threads:
             limit = unit.chapter.limit("chapter", unit.profile)
             message = f"was running when the chapter reached its limit of {limit:g} s"
             raise failed(unit, notebook, watch, "chapter limit", message) from error
+        if isinstance(error, KernelNotStarted):
+            raise RunFailed({"kind": "no kernel", "message": f"{unit.chapter.path}: {error}"}) from error
         if not isinstance(error, DeadKernelError):
             raise failed(unit, notebook, watch, "broken", f"broke the kernel's line: {error}") from error
         raise failed(unit, notebook, watch, "kernel died", f"was running when {_death(watch)}") from error
