@@ -183,6 +183,25 @@ def test_a_start_changes_no_optimum(name, large, monkeypatch):
         prove(x, y, solved)
 
 
+@pytest.mark.parametrize("name", ["gaussian", "twins"])
+@pytest.mark.parametrize("n", [31, 32, 127])
+def test_rows_brought_to_one_level_change_no_optimum(name, n, monkeypatch):
+    x, y = cloud(0, n, 40), cloud(1, n, 40)
+    x[: n // 2] *= 5  # levels far apart
+    if name == "twins":
+        y = x[torch.randperm(n, generator=torch.Generator().manual_seed(0))] + 1e-7 * y
+    table = np.linalg.norm(x.numpy()[:, None] - y.numpy(), axis=2)
+    truth = table[linear_sum_assignment(table)].mean()
+    taken = []
+    monkeypatch.setattr(_assignment, "_shares", lambda n: taken.append(n) or np.full(n, 1 / n))
+    found = [wasserstein(x, y).value, *wasserstein_batch(torch.stack([x, y]), torch.stack([y, x]), threads=1)]
+    assert taken == ([n, n] if n >= _assignment.CENTRE_FROM else [])
+    assert [float(value) for value in found] == pytest.approx(
+        [truth] * 3, rel=1e-9 if name == "twins" else 1e-13
+    )
+    assert wasserstein(x, x).value == 0
+
+
 def test_a_start_is_near_the_optimal_potentials_or_none():
     """Most rows and columns are then tight: little is left to search."""
     x, y = cloud(0, 300, 30), cloud(1, 300, 30)

@@ -30,8 +30,9 @@ def table(name: str, value: Tensor) -> None:
     """As `points`, without a look at the entries."""
     if not isinstance(value, Tensor) or not value.is_floating_point():
         raise TypeError(f"{name} must be a floating-point tensor, got {getattr(value, 'dtype', type(value))}")
-    if value.ndim != 2 or 0 in value.shape:
-        raise ValueError(f"{name} must have shape (points ≥ 1, coordinates ≥ 1), got {tuple(value.shape)}")
+    shape = value.shape
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"{name} must have shape (points ≥ 1, coordinates ≥ 1), got {tuple(shape)}")
 
 
 def finite(value: Tensor) -> bool:

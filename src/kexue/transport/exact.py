@@ -19,7 +19,7 @@ from torch import Tensor
 
 from kexue.transport import _assignment, _checks
 from kexue.transport._line import line_potential, monotone_coupling
-from kexue.transport.cost import distances, euclidean
+from kexue.transport.cost import FEW_COORDINATES, distances, euclidean
 
 BATCH_ENTRIES = 2**17  # costs, or coordinates, handled at once in a batch: 1 MB stays in the cache
 T = TypeVar("T")
@@ -91,17 +91,20 @@ def wasserstein(
     Source: Kantorovich's linear programme; Stanczuk et al., arXiv 2103.01678, use it on mini-batches.
     """
     _checks.tables(x, y)
-    n, m = len(x), len(y)
+    (n, d), m = x.shape, y.shape[0]
     a = None if weights_x is None else _checks.weights("weights_x", weights_x, n)
     b = None if weights_y is None else _checks.weights("weights_y", weights_y, m)
     if isinstance(metric, str):
         if metric != "euclidean":
             raise ValueError(f'metric must be "euclidean" or a cost matrix, got {metric!r}')
-        if x.shape[1] == 1:
+        if d == 1:
             _checks.pair(x, y)
             x64, y64 = x.detach().double(), y.detach().double()
             return _on_a_line(x64[:, 0], y64[:, 0], a, b, coupling, potentials)
-        return _solve(_costs(x, y), x.device, a, b, coupling, potentials)
+        costs = _costs(x, y)
+        if n == m and a is None and b is None and not coupling and not potentials:
+            return Transport(_assignment.least_cost(costs, levels=_many(d)) / n, None, None, JV)
+        return _solve(costs, x.device, a, b, coupling, potentials)
     if metric.shape != (n, m):
         raise ValueError(f"metric must have shape ({n}, {m}), a cost a pair; got {tuple(metric.shape)}")
     _checks.pair(x, y)
@@ -156,10 +159,15 @@ def _stacked(x: Tensor, y: Tensor, workers: int) -> Tensor:
     block = max(1, min(BATCH_ENTRIES // size, -(-len(x) // workers)))
 
     def totals(pair: tuple[Tensor, Tensor]) -> np.ndarray:
-        return _assignment.least_costs(_costs(*pair))
+        return _assignment.least_costs(_costs(*pair), levels=_many(x.shape[2]))
 
     pairs = zip(torch.split(x, block), torch.split(y, block), strict=True)
     return torch.from_numpy(np.concatenate(_spread(totals, pairs, workers)) / x.shape[1])
+
+
+def _many(coordinates: int) -> bool:
+    """Whether there are so many that the distances of a point have a level of their own."""
+    return coordinates > FEW_COORDINATES
 
 
 def _costs(x: Tensor, y: Tensor) -> np.ndarray:
