@@ -61,6 +61,23 @@ def test_log_normal():
         assert gaps.extreme_value_gap(10.0, count) >= float(gap) - 1e-9
 
 
+def test_where_the_law_of_log_normal_weights_sets_in():
+    """χ² = e^{s²} − 1; the leading term χ²/2K holds when e^{1.5 s²} is small against K, and far from it is too large."""
+    law = gaps.log_normal_weights(4.0)
+    for exponent, ratio in ((2.0, 0.2), (12.0, 1.0)):
+        count = round(math.exp(exponent))
+        leading = math.expm1(4.0) / (2 * count)
+        assert float(gaps.exact_gaps(law, [count])[0]) / leading == pytest.approx(ratio, abs=0.1)
+
+
+@pytest.mark.parametrize("variance", [1.0, 10.0, 40.0])
+def test_the_largest_weight_bounds_the_gap(variance):
+    counts = [1, 2, 5, 100, 10**4, 10**6]
+    exact = gaps.exact_gaps(gaps.log_normal_weights(variance), counts)
+    rule = torch.tensor([gaps.extreme_value_gap(variance, count) for count in counts], dtype=torch.float64)
+    assert bool((rule >= exact - 1e-8).all())
+
+
 def test_expected_maximum_of_two_and_three_normals():
     for count, largest in ((2, 1 / math.sqrt(math.pi)), (3, 1.5 / math.sqrt(math.pi))):
         assert gaps.extreme_value_gap(4.0, count) == pytest.approx(

@@ -76,7 +76,8 @@ def tail_shape(scale: float) -> float:
 def gap_exponent(scale: float) -> float:
     """The predicted slope of log gap against log K: −1 while χ² is finite, else −τ²/(1 − τ²).
 
-    A sum of K weights of tail index α = 1/(1 − τ²) ≤ 2 is ruled by its largest term: the gap falls as K^(1−α).
+    For weights of tail index 1 < α = 1/(1 − τ²) ≤ 2 the largest term rules the fluctuations of the sum (its mean is
+    finite and does not depend on it): the gap falls as K^(1−α).
 
     Args:
         scale: τ > 0.
