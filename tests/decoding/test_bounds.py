@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kexue.decoding import bounds
 from kexue.decoding.beam import beam
-from kexue.decoding.counterexamples import ConstantGate
+from kexue.decoding.counterexamples import ConstantGate, ParallelChains
 from kexue.decoding.decode import decode
 from kexue.decoding.exact import enumerated_survival
 from kexue.decoding.rules import Ancestral, Greedy, Nucleus, TopK
@@ -102,6 +102,31 @@ def test_the_layernorm_bound_holds_for_extreme_inputs():
     assert least <= float(met)
 
 
+@pytest.mark.parametrize("epsilon", [0.05, 0.01, 3e-3])
+def test_beam_search_can_take_as_long_as_its_limit(epsilon):
+    last = bounds.greedy_limit(epsilon)
+    before, then = (1 - (1 - epsilon) ** step for step in (last - 1, last))
+    least, most = before / (1 - before), (1 - then) / then
+    assert least < most
+    for tilt in (least + 1e-9, math.sqrt(least * most), most - 1e-9):
+        found = beam(ParallelChains(2, epsilon, tilt), ONE, 2, 1_000)
+        assert int(found.steps) == bounds.beam_limit(2, epsilon)
+    assert int(beam(ParallelChains(2, epsilon, 0.5 * least), ONE, 2, 1_000).steps) < last
+    for chains in (2, 3, 4):
+        assert int(beam(ParallelChains(chains, epsilon), ONE, chains, 1_000).steps) == last
+
+
+def test_parallel_chains_are_a_law_with_the_slowest_gate():
+    model = ParallelChains(3, 0.1, 0.5)
+    state = model.init(ONE)
+    for step in range(1, 6):
+        law, state = model.step(torch.tensor([0, 2]), state)
+        torch.testing.assert_close(law.exp().sum(dim=1), torch.ones(2, dtype=torch.float64))
+        torch.testing.assert_close(law[:, 3].exp(), torch.full((2,), 1 - 0.9**step, dtype=torch.float64))
+        if step > 1:
+            assert law[:, :3].isfinite().tolist() == [[True, False, False], [False, False, True]]
+
+
 def test_what_makes_no_sense_is_refused_by_name():
     for call in (
         bounds.greedy_limit,
@@ -117,3 +142,7 @@ def test_what_makes_no_sense_is_refused_by_name():
         bounds.epsilon_for(0)
     with pytest.raises(ValueError, match="sigmoid is 0"):
         ConstantGate(3, 0.1, sigmoid=0.0)
+    with pytest.raises(ValueError, match="tilt is 0"):
+        ParallelChains(2, 0.1, 0.0)
+    with pytest.raises(ValueError, match="chains is 0"):
+        ParallelChains(0, 0.1)

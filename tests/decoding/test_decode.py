@@ -106,7 +106,8 @@ def plain_beam(model, context, width, horizon, penalty, wanted):
         prefixes = [pair for pair in grown if pair[0][-1] != model.eos][:width]
         if len(finished) >= wanted:
             break
-    return max(finished, key=lambda pair: pair[1]) if finished else (*prefixes[:1],)[0]
+    best = max(finished, key=lambda pair: pair[1]) if finished else (*prefixes[:1],)[0]
+    return *best, step
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -120,8 +121,9 @@ def test_beam_with_re_ordered_states_is_beam_from_scratch(name, width, penalty, 
     for row in range(6):
         wanted = width if wait_for == "width" else 1
         with torch.no_grad():
-            tokens, score = plain_beam(model, context[row : row + 1], width, 8, penalty, wanted)
+            tokens, score, steps = plain_beam(model, context[row : row + 1], width, 8, penalty, wanted)
         assert bool(found.stopped[row]) == (tokens[-1] == model.eos)
+        assert int(found.steps[row]) == steps
         assert found.tokens[row, : int(found.lengths[row])].tolist() == list(tokens)
         if found.stopped[row]:
             assert float(found.scores[row]) == pytest.approx(score, abs=1e-4)

@@ -99,6 +99,9 @@ def test_a_contraction_without_a_return_is_measured():
     assert early.period == returns.period
     assert 0.0 < early.contraction < 1.0
     assert early.holds == (early.margin > early.drift)
+    # The whole of the last turn counts: the phase that still moves most may not be the one it ended in.
+    last = float(early.residuals[-early.period :].max())
+    assert early.drift == pytest.approx(2 * 20.0 * max(last, 2.0**-52) / (1 - early.contraction))
 
 
 @pytest.mark.parametrize("horizon", [5, 100])

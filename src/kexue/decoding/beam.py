@@ -17,9 +17,12 @@ class Beams(Decoded):
 
     Attributes:
         scores: ``log p(y) / length**length_penalty`` of the hypothesis.
+        steps: steps until the search of a context was over, the horizon where it was not. The best hypothesis may have
+            finished long before: its length says nothing about when the search ends.
     """
 
     scores: Float[Tensor, " batch"]
+    steps: Int[Tensor, " batch"]
 
 
 @torch.no_grad()
@@ -72,6 +75,7 @@ def beam(
     scores[:, 0] = 0.0  # all prefixes are the same at first: one of them speaks
     pool = _Finished(batch, model.eos, device)
     alive = torch.arange(batch, device=device)
+    steps = torch.full((batch,), horizon, dtype=torch.int64, device=device)
     for step in range(1, horizon + 1):
         logits, state = model.step(token, state)
         check_logits(logits)
@@ -90,7 +94,9 @@ def beam(
         parent, choice = parent.gather(1, order), choice.gather(1, order)
         earlier = history.gather(1, parent[..., None].expand(-1, -1, history.shape[2]))
         history = torch.cat([earlier, choice[..., None]], dim=2)
-        going_on = (pool.count[alive] < wanted).nonzero().squeeze(1)
+        unfinished = pool.count[alive] < wanted
+        steps[alive[~unfinished]] = step
+        going_on = unfinished.nonzero().squeeze(1)
         rows = (going_on[:, None] * width + parent[going_on]).flatten()
         alive, scores, history = alive[going_on], scores[going_on], history[going_on]
         state, token = select(state, rows), choice[going_on].flatten()
@@ -100,7 +106,7 @@ def beam(
     for row, context_row in enumerate(alive.tolist()):
         if not stopped[context_row]:
             pool.keep(context_row, history[row, 0], float(scores[row, 0] / horizon**length_penalty))
-    return pool.result(stopped)
+    return pool.result(stopped, steps)
 
 
 class _Finished:
@@ -125,9 +131,9 @@ class _Finished:
     def keep(self, context: int, prefix: Int[Tensor, " length"], score: float) -> None:
         self.best[context], self.scores[context] = prefix, score
 
-    def result(self, stopped: Bool[Tensor, " batch"]) -> Beams:
+    def result(self, stopped: Bool[Tensor, " batch"], steps: Int[Tensor, " batch"]) -> Beams:
         lengths = torch.tensor([len(tokens) for tokens in self.best], device=stopped.device)
         tokens = torch.full((len(self.best), int(lengths.max())), self.eos, device=stopped.device)
         for row, kept in enumerate(self.best):
             tokens[row, : len(kept)] = kept
-        return Beams(tokens, lengths, stopped, self.scores)
+        return Beams(tokens, lengths, stopped, self.scores, steps)

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kexue.decoding.envelopes import (
+    check_epsilon,
     non_monotonic_log_survival,
     self_terminating_log_survival,
 )
@@ -163,3 +164,49 @@ class ConstantGate:
         stop = math.log(-math.expm1(survive))
         law = torch.cat([self.words + survive, torch.tensor([stop], dtype=torch.float64)])
         return law.expand(len(token), -1), (state[0] + 1,)
+
+
+class ParallelChains:
+    """A self-terminating model on which beam search takes as long as ``beam_limit`` allows, or nearly.
+
+    The gate is the slowest that ``epsilon`` allows, ``p_t(eos) = 1 - (1 - eps)^t``. The first word generated is one of
+    ``chains`` words, with probabilities in proportion to ``tilt^0, tilt^1, …``; from then on that word is said again and
+    again. While ``p_t(eos) <= 1/2`` no ending can push a chain out of the beam, so none finishes. With two chains and
+    ``p_{N-1} / (1 - p_{N-1}) <= tilt < (1 - p_N) / p_N``, N being ``greedy_limit``, only the better one finishes at step
+    N and the other at N + 1 = ``beam_limit(2, eps)``: the limit is attained. With ``tilt = 1`` all finish at step N.
+
+    Args:
+        chains: words; ``<eos>`` is the last token.
+        epsilon: ε in (0, 1).
+        tilt: ratio of neighbouring first words, in (0, 1].
+
+    Raises:
+        ValueError: for less than one chain, and ``epsilon`` or ``tilt`` outside their ranges.
+
+    Source: this book.
+    """
+
+    def __init__(self, chains: int, epsilon: float, tilt: float = 1.0) -> None:
+        if chains < 1:
+            raise ValueError(f"chains is {chains}, want at least 1 word")
+        if not 0.0 < tilt <= 1.0:
+            raise ValueError(f"tilt is {tilt}, want a number in (0, 1]")
+        check_epsilon(epsilon)
+        self.vocabulary, self.eos = chains + 1, chains
+        self.decay = math.log1p(-epsilon)
+        self.first = (math.log(tilt) * torch.arange(chains, dtype=torch.float64)).log_softmax(dim=0)
+
+    def init(self, prefix: Int[Tensor, "batch length"]) -> State:
+        """No token generated yet."""
+        return (0,)
+
+    def step(
+        self, token: Int[Tensor, " batch"], state: State
+    ) -> tuple[Float[Tensor, "batch vocabulary"], State]:
+        """Any chain at first; later the chain of the word read."""
+        survive = (state[0] + 1) * self.decay
+        words = self.first.expand(len(token), -1)
+        if state[0]:
+            words = torch.nn.functional.one_hot(token, self.eos).double().log()
+        stop = words.new_full((len(token), 1), math.log(-math.expm1(survive)))
+        return torch.cat([words + survive, stop], dim=1), (state[0] + 1,)

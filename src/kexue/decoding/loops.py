@@ -61,7 +61,8 @@ class LoopCertificate:
         residuals: ``max |h_{t+p} - h_t|`` along the run, one per step t.
         contraction: κ, the measured factor by which the residual shrinks per turn, from its geometric decay.
         margin: the least lead of the best logit over the second in the last turns.
-        drift: how far any logit difference can still move if κ holds, ``2 max_v ||u_v||_1 · residual / (1 - κ)``.
+        drift: how far any logit difference can still move if κ holds, ``2 max_v ||u_v||_1 · residual / (1 - κ)``, with
+            the largest residual of the last turn.
     """
 
     period: int
@@ -143,7 +144,9 @@ def certify(
     moved = (track[turn:] - track[:-turn]).abs()
     residuals = moved.amax(dim=1) if size else moved.sum(dim=1)  # a bigram's state is empty: it never moves
     contraction = _decay(residuals, turn)
-    last = max(float(residuals[-1]), torch.finfo(track.dtype).eps)
+    last = max(
+        float(residuals[-turn:].max()), torch.finfo(track.dtype).eps
+    )  # one phase may move more than another
     room = max(1.0 - contraction, torch.finfo(track.dtype).eps)
     return LoopCertificate(
         turn,
