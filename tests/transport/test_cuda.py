@@ -22,6 +22,7 @@ from kexue.transport import (
     frechet,
     minfunnel,
     oracle,
+    overshoot,
     pictures,
     rules,
     stack,
@@ -205,6 +206,7 @@ ALIKE = {
     "oracle.entropic_loss": lambda i: oracle.entropic_loss(*i.stacks),
     "oracle.sinkhorn_loss": lambda i: oracle.sinkhorn_loss(*i.stacks),
     "oracle.jensen_shannon": lambda i: oracle.jensen_shannon(*i.values),
+    "overshoot.best_cubic": lambda i: list(overshoot.best_cubic(1.0, 1.0, i.x)),
     "pictures.sharpness": lambda i: pictures.sharpness(i.images),
     "pictures.diversity": lambda i: pictures.diversity(i.x),
     "pictures.distance_to_nearest": lambda i: pictures.distance_to_nearest(i.x, i.y),
@@ -228,6 +230,7 @@ REPEATABLE = {
         pair.potential(drawn.x),
         pair.gradient(drawn.x),
     ],
+    "overshoot.interpolates": lambda device: overshoot.interpolates(20, 1.0, 3, generator=at(device)),
     "pictures.sliced_distance": lambda device: pictures.sliced_distance(
         inputs(device).x, inputs(device).y, generator=at(device)
     ),

@@ -61,7 +61,7 @@ def interpolates(
         count: number of points ≥ 1.
         distance: w.
         dimension: d ≥ 1.
-        generator: source of randomness, on the CPU.
+        generator: source of randomness, on the device where the points are wanted.
 
     Returns:
         Points, shape (count, dimension), float64.
@@ -71,9 +71,10 @@ def interpolates(
     """
     shape = _checks.whole("count", count, 1), _checks.whole("dimension", dimension, 1)
     w = _checks.real("distance", distance)
-    x, y = (torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(2))
+    device, kind = generator.device, torch.float64
+    x, y = (torch.randn(shape, generator=generator, device=device, dtype=kind) for _ in range(2))
     x[:, 0] += w
-    share = torch.rand(count, 1, generator=generator, dtype=torch.float64)
+    share = torch.rand(count, 1, generator=generator, device=device, dtype=kind)
     return share * x + (1 - share) * y
 
 
@@ -131,7 +132,8 @@ def best_cubic(distance: float, weight: float, points: Float64[Tensor, "n d"]) -
 
 def _axes(points: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """z₁, and |z⊥| as a share of its root mean square √(d − 1)."""
-    return points[:, 0].numpy(), points[:, 1:].norm(dim=1).numpy() / _spread(points)
+    first, rest = points[:, 0].cpu().numpy(), points[:, 1:].norm(dim=1).cpu().numpy()
+    return first, rest / _spread(points)
 
 
 def _spread(points: Tensor) -> float:
