@@ -1,11 +1,13 @@
 """The whole model: its loss, resuming, divergence, precision, evaluation, sampling."""
 
+import itertools
+
 import pytest
 import torch
 
 from kexue.checkpoint import Paused
 from kexue.density.likelihoods import Bernoulli, LogisticMixture
-from kexue.density.nvae import sampling
+from kexue.density.nvae import sampling, training
 from kexue.density.nvae.model import NVAE
 from kexue.density.nvae.training import Diverged, Trainer
 from tests.density.nvae.small import images, vae
@@ -166,6 +168,62 @@ def test_reestimated_statistics_are_the_average_over_passes():
     assert torch.allclose(first.running_mean, torch.stack(seen).mean(0), atol=1e-6)
     assert first.momentum == 0.05
     assert not model.training
+
+
+def test_drawing_samples_leaves_the_encoders_statistics_alone():
+    """Reset and never visited, they would be zeros and ones, and the copy would score wrongly without a word."""
+    model = trainer(3).run()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    noise = source(5)
+    sampling.reestimate(model, lambda: sampling.sample(model, 16, generator=noise), 3)
+    moved = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
+    assert moved
+    assert all(k.startswith(("tower", "after")) for k in moved)
+
+
+def test_reestimation_averages_with_recomputation_too():
+    found = []
+    for recompute in (False, True):
+        model = vae(recompute=recompute).eval()
+        noise = source(5)
+        sampling.reestimate(model, lambda m=model, s=noise: sampling.sample(m, 16, generator=s), 3)
+        found.append(model.state_dict())
+    assert all(torch.equal(v, found[1][k]) for k, v in found[0].items())
+
+
+def test_the_penalties_are_switched_off_one_by_one():
+    """Neither λ reaches what the other penalises."""
+    ends = {
+        name: trainer(3, **options).run().state_dict()
+        for name, options in {
+            "both": {},
+            "no spectral": {"penalty": 0.0},
+            "no scales": {"scale_penalty": 0.0},
+            "neither": {"penalty": 0.0, "scale_penalty": 0.0},
+        }.items()
+    }
+    weight = "stem.weight"
+    first = [trainer(1, **o) for o in ({"scale_penalty": 0.5}, {"scale_penalty": 0.0})]
+    gradients = []
+    for t in first:
+        t.run()
+        gradients.append(t.model.stem.weight.grad.clone())
+    assert torch.equal(*gradients)  # the stem has no norm: in the first step λ' does not touch it
+    for a, b in itertools.combinations(ends, 2):
+        assert not torch.equal(ends[a][weight], ends[b][weight]), (a, b)
+
+
+def test_balancing_ends_with_the_warm_up_by_steps_whatever_beta_does(monkeypatch):
+    used = []
+    sound = training.balance
+    monkeypatch.setattr(training, "balance", lambda kl, alpha: used.append(1) or sound(kl, alpha))
+    counts = []
+    for every in (1, 7):
+        used.clear()
+        trainer(10, every=every).run()
+        counts.append(len(used))
+    assert counts[0] == counts[1]
+    assert 0 < counts[0] < 10
 
 
 @pytest.mark.parametrize(

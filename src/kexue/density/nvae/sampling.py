@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from kexue.density.nvae import normal
 from kexue.density.nvae.model import NVAE
+from kexue.density.nvae.normalisation import Activated
 
 
 def refuse_batch_statistics(model: nn.Module) -> None:
@@ -136,9 +137,10 @@ def sample(
 
 @torch.no_grad()
 def reestimate(model: nn.Module, forward: Callable[[], object], passes: int) -> None:
-    """Replace the running statistics of every batch norm by their average over `passes` forward passes, in place.
+    """Replace the running statistics of batch norms by their average over `passes` forward passes, in place.
 
-    The model is another one afterwards: its likelihood changes, so score it before.
+    The model is another one afterwards: its likelihood changes, so score it before. A norm that no pass visits keeps its
+    statistics: drawing samples visits the decoder alone, and the encoder stays as it was.
 
     Args:
         model: left in evaluation mode.
@@ -148,13 +150,20 @@ def reestimate(model: nn.Module, forward: Callable[[], object], passes: int) -> 
     Source: arXiv 2007.03898, section 4 (readjusting for low temperatures); kexue.fm/archives/7574.
     """
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    kept = [norm.momentum for norm in norms]
+    fused = [module for module in model.modules() if isinstance(module, Activated) and module.recompute]
+    kept = [(norm.momentum, {k: v.clone() for k, v in norm.state_dict().items()}) for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # torch's sign for a plain average over batches
+    for module in fused:
+        module.recompute = False  # the fused form knows no plain average
     model.train()
     for _ in range(passes):
         forward()
     model.eval()
-    for norm, momentum in zip(norms, kept, strict=True):
+    for module in fused:
+        module.recompute = True
+    for norm, (momentum, state) in zip(norms, kept, strict=True):
         norm.momentum = momentum
+        if not norm.num_batches_tracked:
+            norm.load_state_dict(state)

@@ -1,6 +1,6 @@
 """Training that can be stopped at any step and gone on with, bit for bit the same on a CPU.
 
-Loss = E[−log p(x|z)] + β Σ_l γ_l KL_l + λ (Σ_i s_i + Σ max |γ_BN|), Adamax, one step at a time.
+Loss = E[−log p(x|z)] + β Σ_l γ_l KL_l + λ Σ_i s_i + λ' Σ max |γ_BN|, Adamax, one step at a time; the paper has λ' = λ.
 """
 
 from __future__ import annotations
@@ -47,8 +47,10 @@ class Trainer:
         rise: steps until the peak.
         portion: of training until β = 1, see `warm_up`.
         every: steps for which β stays as it is: 1 moves it each step, the number of steps of an epoch each epoch.
-        balanced: weigh the groups' KLs by `balance` while β < 1.
-        penalty: λ.
+        balanced: weigh the groups' KLs by `balance` during the warm-up, that is while β moved each step would be below 1:
+            `every` does not lengthen it.
+        penalty: λ, of the convolutions' largest singular values.
+        scale_penalty: λ', of batch norm's largest scales.
         precision: "float32" or "bfloat16" (autocast; heads, KL and likelihood stay in float32).
         seed: of the order of the images, the binarisation and the latents.
 
@@ -72,6 +74,7 @@ class Trainer:
         every: int = 1,
         balanced: bool = True,
         penalty: float = 1e-2,
+        scale_penalty: float = 1e-2,
         precision: str = "float32",
         seed: int = 0,
     ) -> None:
@@ -80,7 +83,8 @@ class Trainer:
         if not 1 <= batch <= len(images):
             raise ValueError(f"batch must be between 1 and the number of images {len(images)}, got {batch}")
         self.model, self.images, self.steps, self.batch = model, images, steps, batch
-        self.peak, self.floor, self.rise, self.penalty = peak, floor, rise, penalty
+        self.peak, self.floor, self.rise = peak, floor, rise
+        self.penalty, self.scale_penalty = penalty, scale_penalty
         self.portion, self.every, self.balanced, self.precision = portion, every, balanced, precision
         self.alpha = size_weights(model.groups)
         self.generator = torch.Generator(device=images.device).manual_seed(seed)
@@ -114,10 +118,13 @@ class Trainer:
         distortion = -self.model.likelihood.log_prob(out.parameters, x).mean()
         kl = out.kl.mean(0)
         beta = warm_up(self.step - self.step % self.every, self.steps, self.portion)
-        gamma = balance(out.kl, self.alpha) if self.balanced and beta < 1 else torch.ones_like(kl)
+        warming = warm_up(self.step, self.steps, self.portion) < 1
+        gamma = balance(out.kl, self.alpha) if self.balanced and warming else torch.ones_like(kl)
         loss = distortion + beta * (gamma * kl).sum()
         if self.penalty:
-            loss = loss + self.penalty * (self.spectral() + norm_penalty(self.model))
+            loss = loss + self.penalty * self.spectral()
+        if self.scale_penalty:
+            loss = loss + self.scale_penalty * norm_penalty(self.model).to(loss.device)
         if not torch.isfinite(loss):
             raise Diverged(self.step, "the loss")
         self.optimiser.zero_grad(set_to_none=True)
