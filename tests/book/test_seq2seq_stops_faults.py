@@ -163,9 +163,9 @@ def _post_hoc_clock_stands(self, hidden, logits, state):
     return envelopes.post_hoc(logits, 1, self.epsilon, self.eos), state
 
 
-def _post_hoc_for_all(self, hidden, logits, state):
+def _post_hoc_for_all(self, hidden, logits, state, epsilon=1e-3):
     step = (state[0] if state else 0) + 1
-    return envelopes.post_hoc(logits, step, 1e-3, logits.shape[1] - 1), (step,)
+    return envelopes.post_hoc(logits, step, epsilon, logits.shape[1] - 1), (step,)
 
 
 def _sign_of_nmst(self, hidden, logits, state):
@@ -416,9 +416,9 @@ FAULTS: dict[str, tuple[str, dict[str, Any], set[str]]] = {
         },
         {"st-cannot-take-it-back"},
     ),
-    "greedy decoding samples, a nucleus of the complement; ST's product not carried on, in paragraphs": (
+    "the post-hoc layer left on the plain model; ST's product not carried on, in paragraphs": (
         "paragraph_contexts = corpus",
-        {**SAMPLES, **FORGETS, "rules.Nucleus.log_law": _complement},
+        {**FORGETS, "heads.Softmax.step": lambda *step: _post_hoc_for_all(*step, epsilon=1e-2)},
         {"small-eps-st-worse-than-nothing", "small-eps-st-worse-sampling"},
     ),
     "contexts cut from the end of their sentences": (
@@ -460,7 +460,7 @@ SCALES: dict[str, dict[str, Any]] = {
         "own": 1,
         "epsilons": (1e-2, 1e-4),
     },
-    "greedy decoding samples, a nucleus of the complement; ST's product not carried on, in paragraphs": {
+    "the post-hoc layer left on the plain model; ST's product not carried on, in paragraphs": {
         "paragraph_horizon": 300
     },
     "post-hoc's clock stands": {
