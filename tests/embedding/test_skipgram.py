@@ -137,3 +137,31 @@ def test_refuses():
         skipgram.negative_sampling_loss(zero, csr_array((2, 2)), np.array([0.5, 0.5]))
     with pytest.raises(ValueError, match="negatives must be"):
         skipgram.negative_sampling_loss(zero, csr_array(np.eye(2)), np.array([0.5, 0.5]), 0)
+
+
+def test_frequency_alone_is_the_best_that_ignores_the_centre_word():
+    counts = csr_array(np.array([[2.0, 1.0, 0.0], [3.0, 2.0, 4.0], [1.0, 0.0, 5.0]]))
+    p = np.asarray(counts.sum(axis=0)).ravel() / counts.sum()
+    noise = skipgram.noise_distribution(p)
+    best = skipgram.frequency_embedding(p, noise)
+    least = skipgram.negative_sampling_loss(best, counts, noise)
+    for word in range(3):
+        for step in (0.1, -0.1):
+            moved = best.contexts.clone()
+            moved[word] += step
+            assert (
+                skipgram.negative_sampling_loss(skipgram.Embedding(best.centres, moved), counts, noise)
+                > least
+            )
+    assert float(skipgram.frequency_embedding(np.array([0.0, 1.0]), np.array([0.0, 1.0])).contexts[0]) == 0
+
+
+def test_frequencies_are_refused_by_name():
+    for p, noise, message in (
+        ([1.5, -0.5], [0.5, 0.5], "≥ 0"),
+        ([0.5, 0.5], [1.0, 0.0], "noise"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            skipgram.frequency_embedding(np.array(p), np.array(noise))
+    with pytest.raises(ValueError, match="negatives"):
+        skipgram.frequency_embedding(np.array([1.0]), np.array([1.0]), 0)

@@ -56,6 +56,41 @@ def noise_distribution(
     return np.asarray(weights / weights.sum())
 
 
+def frequency_embedding(
+    frequencies: Float64[np.ndarray, " words"],
+    noise: Float64[np.ndarray, " words"],
+    negatives: int = 5,
+) -> Embedding:
+    """What word frequency alone can do: s_ij = log(p_j / (K P(j))) whatever the centre word i, in one dimension.
+
+    Of all logits that do not depend on i it has the least negative-sampling loss, where p is the law of the contexts.
+
+    Args:
+        frequencies: p, shape (N,), ≥ 0; a word that never occurs gets the logit 0.
+        noise: P, shape (N,), positive where p is.
+        negatives: K ≥ 1.
+
+    Returns:
+        Centre vectors of ones and context vectors s, shape (N, 1), float64.
+
+    Raises:
+        ValueError: for shapes that differ, negative frequencies, noise that is 0 where p is not, or K < 1.
+
+    Source: derived as Levy & Goldberg (2014) derive theirs, one logit a context in place of one a pair.
+    """
+    _checks.real("negatives", negatives, at_least=1)
+    if frequencies.shape != noise.shape or frequencies.ndim != 1:
+        raise ValueError(
+            f"frequencies and noise must have one shape (words,), got {frequencies.shape} and {noise.shape}"
+        )
+    known = frequencies > 0
+    if (frequencies < 0).any() or not (noise[known] > 0).all():
+        raise ValueError("frequencies must be ≥ 0, and noise positive wherever they are")
+    logits = np.zeros((len(frequencies), 1))
+    logits[known, 0] = np.log(frequencies[known] / (negatives * noise[known]))
+    return Embedding(torch.ones(len(logits), 1, dtype=torch.float64), torch.from_numpy(logits))
+
+
 def train_skipgram(
     tokens: Tokens,
     vocabulary: int,
