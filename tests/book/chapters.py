@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -32,6 +32,7 @@ def planted(faults: Mapping[str, Any]) -> Iterator[None]:
     With a fault planted, annotated shapes are not checked: it takes a third of the time, and the run without one has it.
     """
     undo: list[tuple[Any, str, Any]] = []
+    known = set(sys.modules)
     try:
         for name, fault in faults.items():
             module, _, attribute = name.rpartition(".")
@@ -47,18 +48,17 @@ def planted(faults: Mapping[str, Any]) -> Iterator[None]:
         jaxtyping.config.update("jaxtyping_disable", False)
         for holder, key, value in reversed(undo):
             setattr(holder, key, value)
-        _forget(faults)
+        _forget(faults, known)
 
 
-def _forget(faults: Mapping[str, Any]) -> None:
-    """Take faults out of the modules that were first imported while they were planted."""
+def _forget(faults: Mapping[str, Any], known: Container[str]) -> None:
+    """Take faults out of the modules that were first imported while they were planted, all but the `known` ones."""
     for name, fault in faults.items():
         module, _, attribute = name.rpartition(".")
         sound = getattr(importlib.import_module(module), attribute)
-        for holder in [m for n, m in sys.modules.items() if n.split(".")[0] == "kexue" and m is not None]:
-            for key, value in list(vars(holder).items()):
-                if value is fault:
-                    setattr(holder, key, sound)
+        for holder in [m for n, m in sys.modules.items() if n.split(".")[0] == "kexue" and n not in known]:
+            if vars(holder).get(attribute) is fault:
+                setattr(holder, attribute, sound)
 
 
 def measurements(slug: str, *, profile: str, seed: int, sizes: str | None = None) -> dict[str, Measurement]:
