@@ -21,7 +21,7 @@ WIDTHS = (320, 390, 768, 1280)
 PICTURES = (".svg", ".png", ".jpg")
 # Bytes of a page without its figures: as transferred, with the compression that any host of static pages applies to text,
 # and as the browser must read them.
-TRANSFERRED, READ = 1_000_000, 1_250_000
+TRANSFERRED, READ = 1_000_000, 1_300_000
 STILL = "*, *::before, *::after { transition: none !important; animation: none !important; }"
 # Contrast takes half a minute on a page of a thousand cells: of what repeats itself the first dozen is examined.
 THIN = """() => {
@@ -59,7 +59,9 @@ def _look(browser: Browser, site: ServedSite, name: str, *, examine: bool) -> Lo
             page.on("response", lambda reply: sizes.update({reply.url: _sizes(reply)}))
             page.reload(wait_until="networkidle")
         page.add_style_tag(content=STILL)
-        look.wrong += [*wrong, *_faults(page)]
+        # A picture still on its way when the page is loaded again counts as failed; the second time it was answered.
+        cut_off = {f"failed: {url}" for url, (size, _) in sizes.items() if size}
+        look.wrong += [*(fault for fault in wrong if fault not in cut_off), *_faults(page)]
         weighed = [size for url, size in sizes.items() if not url.split("?")[0].endswith(PICTURES)]
         look.read, look.transferred = (sum(size[at] for size in weighed) for at in (0, 1))
         for width in WIDTHS:
