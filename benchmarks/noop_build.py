@@ -10,12 +10,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from kexue.press.catalogue import catalogue
-from kexue.press.edition import edition
-from kexue.press.root import store_folder
-from kexue.press.sitedata import site_data
-from kexue.press.stage import stage
-from kexue.press.store import Store
+from kexue.press.project import store_folder
+from kexue.press.results.snapshot import edition
+from kexue.press.site.data import site_data
+from kexue.press.site.stage import stage
+from kexue.press.sources.chapter import catalogue
+from kexue.press.store.store import Store
 
 ROOT = Path(__file__).parents[1]
 

@@ -27,8 +27,8 @@ from typing import Any
 import jupytext
 from record import record
 
-from kexue.press.catalogue import catalogue
-from kexue.press.root import find_root
+from kexue.press.project import find_root
+from kexue.press.sources.chapter import catalogue
 
 ROOT = find_root(Path(__file__).parent)
 SEEDS = 3
@@ -166,7 +166,7 @@ def overhead(slug: str, repeats: int) -> list[dict[str, Any]]:
 
 def _nothing(parcel: Any, topic: str, number: int) -> Any:
     """A unit that does nothing: what `perform` would do, without a process."""
-    from kexue.press.parcel import Result
+    from kexue.press.cluster.task import Result
 
     return Result("failed", "nothing", "", None, {"kind": "nothing", "message": "nothing"})
 
@@ -175,9 +175,9 @@ def growth(count: int = 1000) -> list[dict[str, Any]]:
     """Units that do nothing on more and more workers, each a process of its own."""
     from distributed import Client, LocalCluster
 
-    from kexue.press import dispatch as press
-    from kexue.press.plan import plan
-    from kexue.press.store import Store
+    from kexue.press.cluster import scheduler as press
+    from kexue.press.store.plan import plan
+    from kexue.press.store.store import Store
 
     press.perform = _nothing
     rows = []

@@ -16,7 +16,7 @@ import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
-from kexue.press.root import find_root
+from kexue.press.project import find_root
 
 LICENCES = ("LICENSE", "LICENSE-TEXT", "CITATION.cff")
 

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kexue.press.root import find_root, store_folder
+from kexue.press.project import find_root, store_folder
 
 
 def kexue(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import jaxtyping
 
 from kexue.claims import Measurement, ledger, pool, verdict_of
-from kexue.press.catalogue import Chapter, select
+from kexue.press.sources.chapter import Chapter, select
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from kexue.press.catalogue import Chapter, catalogue
+from kexue.press.sources.chapter import Chapter, catalogue
 from tests.book.chapters import ROOT, measurements
 
 

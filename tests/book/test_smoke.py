@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from kexue.press.catalogue import Chapter, catalogue
+from kexue.press.sources.chapter import Chapter, catalogue
 from tests.book.chapters import ROOT
 
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kexue.claims import declare, ledger
-from kexue.press.catalogue import catalogue, select
-from kexue.press.cells import read_code_cells
-from kexue.press.root import PressError, find_root
+from kexue.press.project import PressError, find_root
+from kexue.press.sources.cells import read_code_cells
+from kexue.press.sources.chapter import catalogue, select
 from tests.book.chapters import ROOT
 from tests.press.tiny_book import TinyBook
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kexue.press.catalogue import catalogue
-from kexue.press.cluster import able
-from kexue.press.plan import plan
-from kexue.press.store import Store
+from kexue.press.cluster.clusters import able
+from kexue.press.sources.chapter import catalogue
+from kexue.press.store.plan import plan
+from kexue.press.store.store import Store
 from tests.press.dask_cluster import Cluster
 from tests.press.processes import assert_gone, can_mount, hang, note_pid, wait_for_pids
 from tests.press.tiny_book import TinyBook

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kexue.press.excerpt import Excerpt, excerpt
+from kexue.press.site.excerpt import Excerpt, excerpt
 
 MODULE = '''"""A module."""
 

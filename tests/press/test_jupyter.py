@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page
 
-from kexue.press.skeleton import make_chapter
+from kexue.press.sources.new import make_chapter
 from tests.book.chapters import ROOT
 
 DRAW = 'draws = np.random.default_rng(seed).normal(size=settings["draws"])'

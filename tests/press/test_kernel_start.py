@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from papermill.engines import NotebookExecutionManager
 
-from kexue.press import engine
+from kexue.press.execution import kernel as engine
 from tests.press.processes import assert_gone
 from tests.press.tiny_book import TinyBook
 

@@ -9,9 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kexue.claims import VERDICTS
-from kexue.press.markup import bar, chip, in_figures, measurement, table
-from kexue.press.picture import interval_picture
-from kexue.press.picture import shapes as drawn
+from kexue.press.sphinx_ext.chart import interval_picture
+from kexue.press.sphinx_ext.chart import shapes as drawn
+from kexue.press.sphinx_ext.markup import bar, chip, in_figures, measurement, table
 
 NUMBER = st.floats(-1e9, 1e9, allow_nan=False)
 BOUND = st.none() | NUMBER

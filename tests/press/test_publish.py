@@ -17,14 +17,14 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
-from kexue.press.benchmarks import benchmarks
-from kexue.press.chapterpage import ChapterPage
-from kexue.press.edition import Edition
 from kexue.press.home import BASE_URL
 from kexue.press.home import REPOSITORY as REPOSITORY_VARIABLE
-from kexue.press.publish import PublishError, publish
-from kexue.press.root import PressError
-from kexue.press.sitedata import plain_formula, site_data, slowest_cells
+from kexue.press.project import PressError
+from kexue.press.results.benchmarks import benchmarks
+from kexue.press.results.snapshot import Edition
+from kexue.press.site.build import PublishError, publish
+from kexue.press.site.chapter import ChapterPage
+from kexue.press.site.data import plain_formula, site_data, slowest_cells
 from tests.site.tinybook import REPOSITORY, stale, tiny_edition, write_book, write_toc
 
 MEANS = "book/language/means.html"
@@ -269,7 +269,7 @@ def test_a_killed_build_leaves_the_old_site_and_the_next_one_is_whole(book: Path
     chapter = book / "book" / "language" / "means.md"
     chapter.write_text(chapter.read_text(encoding="utf-8").replace("A wide", "A very wide"), encoding="utf-8")
     code = (
-        "import sys; from pathlib import Path; from kexue.press.publish import publish; "
+        "import sys; from pathlib import Path; from kexue.press.site.build import publish; "
         "from tests.site.tinybook import tiny_edition; publish(tiny_edition(Path(sys.argv[1])))"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kexue.press.root import PressError
-from kexue.press.skeleton import as_saved, make_chapter
+from kexue.press.project import PressError
+from kexue.press.sources.new import as_saved, make_chapter
 from tests.book.chapters import ROOT
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kexue.press.archive import pack
-from kexue.press.root import PressError
-from kexue.press.store import NOTEBOOK, Store
+from kexue.press.project import PressError
+from kexue.press.store.archive import pack
+from kexue.press.store.store import NOTEBOOK, Store
 
 KEY = "k" * 32
 RECORD = {

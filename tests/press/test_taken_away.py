@@ -16,15 +16,15 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from kexue.press.bind import whole_book
-from kexue.press.edition import Edition
 from kexue.press.home import Home, home
-from kexue.press.notebooks import write_branch
-from kexue.press.preview import Preview
-from kexue.press.publish import publish
-from kexue.press.root import PressError
-from kexue.press.skeleton import make_chapter
-from kexue.press.store import Store
+from kexue.press.project import PressError
+from kexue.press.results.snapshot import Edition
+from kexue.press.site.build import publish
+from kexue.press.site.downloads import write_branch
+from kexue.press.site.offline import whole_book
+from kexue.press.site.preview import Preview
+from kexue.press.sources.new import make_chapter
+from kexue.press.store.store import Store
 from tests.site.published import Published
 from tests.site.tinybook import REPOSITORY, tiny_edition, write_book
 

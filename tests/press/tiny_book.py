@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kexue.press.skeleton import HEADER
+from kexue.press.sources.new import HEADER
 
 FRONT = (
     HEADER

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kexue.press.home import BASE_URL, REPOSITORY
-from kexue.press.publish import publish
+from kexue.press.site.build import publish
 
 from .tinybook import tiny_edition, write_book
 

@@ -13,9 +13,9 @@ from kexue.claims import pool
 from kexue.claims.display import CLAIMS_MIME, MEASUREMENT_MIME, VERDICTS_MIME
 from kexue.claims.ledger import row
 from kexue.claims.pool import Measurement
-from kexue.press.catalogue import Chapter, catalogue
-from kexue.press.edition import ChapterEdition, Edition
-from kexue.press.skeleton import HEADER
+from kexue.press.results.snapshot import ChapterEdition, Edition
+from kexue.press.sources.chapter import Chapter, catalogue
+from kexue.press.sources.new import HEADER
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OWN_PAGES = ("intro.md", "how-to-read.md", "scoreboard.md", "speed.md", "provenance.md")

@@ -31,7 +31,7 @@ def list_chapters(
 ) -> None:
     """Show the chapters: what each claims, and whether its stored runs are fresh, stale, failed or missing."""
     with errors():
-        from kexue.press.plan import FAILED, cost_of, plan, state_of
+        from kexue.press.store.plan import FAILED, cost_of, plan, state_of
 
         book = book_of(chapters)
         rows = []
@@ -63,7 +63,7 @@ def list_chapters(
     if as_json:
         print_json(rows)
     else:
-        from kexue.press.tables import chapters_table, show
+        from kexue.cli.tables import chapters_table, show
 
         show(chapters_table(rows))
     raise typer.Exit(book.code)
@@ -78,7 +78,7 @@ def why(
 ) -> None:
     """Say why chapters are stale: which cell, module, data set, parameter or version changed."""
     with errors():
-        from kexue.press.plan import plan
+        from kexue.press.store.plan import plan
 
         book = book_of(chapters)
         units = plan(book.store, book.chapters, profile=profile, device=device)
@@ -112,8 +112,8 @@ def claims(
 ) -> None:
     """Show the ledger: every claim, what was measured over the stored runs, and the verdict."""
     with errors():
-        from kexue.press.ledgers import rows
-        from kexue.press.plan import plan
+        from kexue.press.results.pooled import rows
+        from kexue.press.store.plan import plan
 
         book = book_of(chapters)
         which = seeds_of(seeds)
@@ -127,7 +127,7 @@ def claims(
     if as_json:
         print_json(ledger)
     else:
-        from kexue.press.tables import claims_table, show
+        from kexue.cli.tables import claims_table, show
 
         show(claims_table(ledger))
     raise typer.Exit(book.code)
@@ -142,14 +142,14 @@ def table(
 ) -> None:
     """Show what runs with changed settings (`kexue run --set`) measured: a row a claim and combination."""
     with errors():
-        from kexue.press.grid import points
+        from kexue.press.results.sweeps import points
 
         book = book_of(chapters)
         found = points(book.store, book.chapters, profile, device)
     if as_json:
         print_json(found)
     else:
-        from kexue.press.tables import grid_table, show
+        from kexue.cli.tables import grid_table, show
 
         show(grid_table(found))
     raise typer.Exit(book.code)
@@ -159,13 +159,13 @@ def table(
 def doctor(as_json: JsonOption = False) -> None:
     """Say what this machine can run: Python, torch, GPUs, data, disk, fonts."""
     with errors():
-        from kexue.press.doctor import examine
+        from kexue.cli.doctor import examine
 
         book = book_of(None)
         report = examine(book.root, book.chapters, book.store)
     if as_json:
         print_json(report)
         return
-    from kexue.press.tables import doctor_table, show
+    from kexue.cli.tables import doctor_table, show
 
     show(doctor_table(report))

@@ -28,7 +28,7 @@ from kexue.cli.options import (
 from kexue.cli.running import run_stale
 
 if TYPE_CHECKING:
-    from kexue.press.plan import Unit
+    from kexue.press.store.plan import Unit
 
 
 @app.command()
@@ -53,7 +53,7 @@ def preview(
 ) -> None:
     """Show a chapter in the browser while it is written: every save renders it, changed code runs again."""
     with errors():
-        from kexue.press.preview import Preview, serve
+        from kexue.press.site.preview import Preview, serve
 
         book = book_of([chapter])
         if not book.chapters:
@@ -76,8 +76,8 @@ def notebooks(
 ) -> None:
     """Write the executed chapters as notebooks: the branch that Colab, Binder and hubs open."""
     with errors():
-        from kexue.press.edition import edition
-        from kexue.press.notebooks import write_branch
+        from kexue.press.results.snapshot import edition
+        from kexue.press.site.downloads import write_branch
 
         book = book_of(None)
         shown = edition(book.root, book.chapters, book.store, profile=profile, device=device)
@@ -87,8 +87,8 @@ def notebooks(
 
 
 def _publish(book: Book, profile: str, device: str, strict: bool, pdf: bool = False) -> int:
-    from kexue.press.edition import edition
-    from kexue.press.publish import publish as set_site
+    from kexue.press.results.snapshot import edition
+    from kexue.press.site.build import publish as set_site
 
     shown = edition(book.root, book.chapters, book.store, profile=profile, device=device)
     report = set_site(shown, pdf=pdf)
@@ -126,8 +126,8 @@ def freeze(
 ) -> None:
     """Put a chapter's measured claims on record, with their provenance, in results/ (to be committed)."""
     with errors():
-        from kexue.press.plan import plan
-        from kexue.press.record import freeze as put_on_record
+        from kexue.press.results.record import freeze as put_on_record
+        from kexue.press.store.plan import plan
 
         book = book_of([chapter])
         if not book.chapters:
@@ -147,8 +147,8 @@ def new(
 ) -> None:
     """Make the skeleton of a chapter, with a claim, a picture and the test that plants a fault."""
     with errors():
-        from kexue.press.root import find_root
-        from kexue.press.skeleton import make_chapter
+        from kexue.press.project import find_root
+        from kexue.press.sources.new import make_chapter
 
         for path in make_chapter(find_root(), chapter, part=part, title=title, title_zh=title_zh):
             typer.echo(str(path))

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from kexue.press.catalogue import Chapter
-    from kexue.press.store import Store
+    from kexue.press.sources.chapter import Chapter
+    from kexue.press.store.store import Store
 
 app = typer.Typer(
     help="Kexue, Executed: run the chapters, judge their claims, publish the book.",
@@ -87,7 +87,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @contextmanager
 def errors() -> Iterator[None]:
     """Turn what the press cannot do into one line on standard error and exit code 2."""
-    from kexue.press.root import PressError
+    from kexue.press.project import PressError
 
     try:
         yield
@@ -116,9 +116,9 @@ class Book:
 
 def book_of(names: list[str] | None) -> Book:
     """The book around the working folder with the chapters named, or all; what cannot be read is told at once."""
-    from kexue.press.catalogue import select
-    from kexue.press.root import PressError, find_root, store_folder
-    from kexue.press.store import Store
+    from kexue.press.project import PressError, find_root, store_folder
+    from kexue.press.sources.chapter import select
+    from kexue.press.store.store import Store
 
     root = find_root()
     sound, unreadable = [], []

@@ -67,11 +67,11 @@ def run_stale(
     grid: dict[str, list[Any]] | None = None,
 ) -> int:
     """Run what is stale of the book's chapters and show what came of it; the exit code."""
-    from kexue.press.edition import edition
-    from kexue.press.events import Interrupted, Outcome
-    from kexue.press.plan import plan
-    from kexue.press.run import run_units
-    from kexue.press.tables import Progress, grid_table, runs_table, show
+    from kexue.cli.tables import Progress, grid_table, runs_table, show
+    from kexue.press.cluster.events import Interrupted, Outcome
+    from kexue.press.cluster.runner import run_units
+    from kexue.press.results.snapshot import edition
+    from kexue.press.store.plan import plan
 
     which = seeds_of(seeds)
     if book.named:
@@ -102,7 +102,7 @@ def run_stale(
     nowhere = [outcome for outcome in outcomes if outcome.status == "not runnable"]
     turned = []
     if grid:
-        from kexue.press.grid import points
+        from kexue.press.results.sweeps import points
 
         show(grid_table(points(book.store, book.chapters, profile, device)))
     else:

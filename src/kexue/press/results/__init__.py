@@ -1,0 +1,1 @@
+"""From many runs to rows, records and the snapshot that is published."""

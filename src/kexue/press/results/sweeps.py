@@ -1,0 +1,49 @@
+"""What runs with changed settings measured, collected: one row a claim and combination of values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from kexue.press.results.pooled import rows
+from kexue.press.sources.chapter import Chapter
+from kexue.press.store.plan import device_class, unit
+from kexue.press.store.store import Store
+
+
+def points(store: Store, chapters: Iterable[Chapter], profile: str, device: str) -> list[dict[str, Any]]:
+    """The measured claims of the runs of the present code whose settings were changed, pooled over their seeds.
+
+    Args:
+        store: where results lie.
+        chapters: the chapters.
+        profile: "smoke", "quick" or "full".
+        device: "auto", "cpu" or "cuda".
+
+    Returns:
+        The ledger row of each claim (see `kexue.press.results.pooled.rows`) with `settings`, the changed entries.
+    """
+    manifests = [manifest for _, manifest in store.peek()]
+    found = []
+    for chapter in chapters:
+        if profile not in chapter.profiles:
+            continue
+        seeds: dict[str, set[int]] = {}
+        for manifest in manifests:
+            if (manifest["chapter"], manifest["profile"]) == (chapter.slug, profile) and manifest.get(
+                "settings"
+            ):
+                seeds.setdefault(json.dumps(manifest["settings"], sort_keys=True), set()).add(
+                    manifest["seed"]
+                )
+        where = device_class(chapter, profile, device)
+        for text in sorted(seeds):
+            settings = json.loads(text)
+            units = [
+                unit(store, chapter, profile=profile, seed=seed, device=where, settings=settings)
+                for seed in sorted(seeds[text])
+            ]
+            fresh = [entry for entry in units if entry.run is not None]
+            found += [{"settings": settings, **row} for row in rows(chapter, fresh, profile) if row["n"]]
+    return found

@@ -1,0 +1,1 @@
+"""Which chapters there are, and what each says of itself."""

@@ -1,0 +1,15 @@
+"""The Sphinx extension of the book: roles, directives, the look of the pages; it knows the claims and the staged data only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register all of it with Sphinx."""
+    from kexue.press.sphinx_ext import chapter_pages
+
+    return chapter_pages.setup(app)

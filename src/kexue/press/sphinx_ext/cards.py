@@ -1,0 +1,54 @@
+"""The HTML that presents a chapter: the box with its article and papers, and its card on the first page."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from kexue.press.sources.chapter import PARTS
+from kexue.press.sphinx_ext import markup, provenance
+from kexue.press.sphinx_ext.i18n import both, han, pair
+from kexue.press.sphinx_ext.staged import Site
+
+
+def origin(chapter: dict[str, Any]) -> str:
+    """The original article and the papers, for the box at the top of a chapter."""
+    article = chapter["article"]
+    title = han(article["title"])
+    linked = f'<a href="{escape(article["url"])}">{title}</a>' if article.get("url") else title
+    date = (
+        f' <time datetime="{escape(article["date"])}">{escape(article["date"])}</time>'
+        if article.get("date")
+        else ""
+    )
+    papers = "".join(f"<p><b>{both('Paper')}</b> {_paper(paper)}</p>" for paper in chapter["papers"])
+    author = both("Su Jianlin, Scientific Spaces", "苏剑林，科学空间")
+    return f'<p><b>{both("Article")}</b> {linked} <span class="kx-origin">{author}{date}</span></p>{papers}'
+
+
+def _paper(paper: dict[str, str]) -> str:
+    title = escape(paper.get("title", ""))
+    linked = f'<a href="{escape(paper["url"])}">{title}</a>' if paper.get("url") else title
+    rest = [escape(paper[name]) for name in ("authors", "venue") if paper.get(name)]
+    return ", ".join([linked, *rest])
+
+
+def _summary(chapter: dict[str, Any]) -> str:
+    english = f'<p class="kx-summary kx-if-en">{escape(chapter["summary"])}</p>'
+    chinese = f'<p class="kx-summary kx-if-zh" lang="zh-CN">{escape(chapter["summary_zh"])}</p>'
+    return english + chinese if chapter["summary_zh"] else english.replace(" kx-if-en", "")
+
+
+def card(site: Site, chapter: dict[str, Any]) -> str:
+    """A chapter on the first page: its key figure, its titles, what it finds, its verdicts."""
+    href = escape(site.page(chapter["docname"]))
+    source, title = site.static(f"figures/{chapter['thumbnail']}"), escape(chapter["title"])
+    picture = f'<img src="{escape(source)}" alt="Key figure: {title}" loading="lazy">'
+    words = provenance.state_in_words(chapter["state"])
+    state = f'<p class="kx-old">{words}</p>' if words else ""
+    return (
+        f'<article class="kx-card">{picture if chapter["thumbnail"] else ""}<div>'
+        f'<p class="kx-part">{both(PARTS.get(chapter["part"], chapter["part"]))}</p>'
+        f'<h3><a href="{href}">{pair(chapter["title"], chapter["title_zh"], "span")}</a></h3>'
+        f"{_summary(chapter)}{state}{markup.bar(chapter['claims'])}</div></article>"
+    )

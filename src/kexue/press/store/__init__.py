@@ -1,0 +1,1 @@
+"""What a run depends on, where it lies, what is stale."""

@@ -1,0 +1,34 @@
+"""A run folder as one archive, as it travels between machines."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+from kexue.press.project import PressError
+
+
+def pack(folder: Path) -> bytes:
+    """A run folder as one archive, to travel."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path in sorted(folder.iterdir()):
+            archive.add(path, arcname=path.name, recursive=False)
+    return buffer.getvalue()
+
+
+def unpack(archive: bytes, folder: Path) -> None:
+    """Write the files of an archive made by `pack`; whatever else it may hold, nothing leaves the folder.
+
+    Raises:
+        PressError: when it cannot be read as one.
+    """
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+            for member in members:
+                content = members.extractfile(member) if member.isfile() else None
+                if content is not None:
+                    (folder / Path(member.name).name).write_bytes(content.read())
+    except tarfile.TarError as error:
+        raise PressError(f"a run arrived as no readable archive ({error}); run again") from error
