@@ -17,9 +17,8 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
-from kexue.press.home import BASE_URL
-from kexue.press.home import REPOSITORY as REPOSITORY_VARIABLE
-from kexue.press.project import PressError
+from kexue.press.project import BASE_URL, PressError
+from kexue.press.project import REPOSITORY as REPOSITORY_VARIABLE
 from kexue.press.results.benchmarks import benchmarks
 from kexue.press.results.snapshot import Edition
 from kexue.press.site.build import PublishError, publish

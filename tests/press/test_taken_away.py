@@ -16,8 +16,7 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from kexue.press.home import Home, home
-from kexue.press.project import PressError
+from kexue.press.project import Addresses, PressError, addresses
 from kexue.press.results.snapshot import Edition
 from kexue.press.site.build import publish
 from kexue.press.site.downloads import write_branch
@@ -69,11 +68,11 @@ def test_every_link_of_the_site_and_of_the_notebooks_leads_to_what_is_published(
     book: Edition, branch: Path
 ) -> None:
     site, seen, broken = book.root / "_build" / "html", Counter[str](), []
-    ours = Published(site, branch, book.root, home(book.root), HUB)
+    ours = Published(site, branch, book.root, addresses(book.root), HUB)
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        addresses = re.findall(r'\b(?:href|src)="([^"#]+(?:#[^"]*)?)"', text)
-        for address in addresses + re.findall(r'property="og:url" content="([^"]+)"', text):
+        links = re.findall(r'\b(?:href|src)="([^"#]+(?:#[^"]*)?)"', text)
+        for address in links + re.findall(r'property="og:url" content="([^"]+)"', text):
             link = unescape(address)
             if re.match(r"https?:", link):
                 there = ours.has(link)
@@ -119,10 +118,12 @@ def test_a_notebook_alone_says_where_its_links_lead(book: Edition, branch: Path)
 
 def test_a_workflow_says_where_the_book_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_book(tmp_path)
-    assert home(tmp_path) == Home("", "", "")
+    assert addresses(tmp_path) == Addresses("", "", "")
     monkeypatch.setenv("KEXUE_REPOSITORY", "https://github.com/a-fork/kexue/")
     monkeypatch.setenv("KEXUE_BASE_URL", "https://a-fork.example/kexue")
-    assert home(tmp_path) == Home("https://github.com/a-fork/kexue", "https://a-fork.example/kexue/", "")
+    assert addresses(tmp_path) == Addresses(
+        "https://github.com/a-fork/kexue", "https://a-fork.example/kexue/", ""
+    )
     (tmp_path / "new").mkdir()
     write_branch(tiny_edition(tmp_path), tmp_path / "new")
     assert "git+https://github.com/a-fork/kexue@" in (tmp_path / "new" / "requirements.txt").read_text()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kexue.press.home import BASE_URL, REPOSITORY
+from kexue.press.project import BASE_URL, REPOSITORY
 from kexue.press.site.build import publish
 
 from .tinybook import tiny_edition, write_book

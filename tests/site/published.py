@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from kexue.press.home import Home
+from kexue.press.project import Addresses
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Published:
     site: Path
     notebooks: Path
     sources: Path
-    home: Home
+    home: Addresses
     hub: str = ""
 
     def has(self, address: str) -> bool | None:

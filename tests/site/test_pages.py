@@ -11,7 +11,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pytest
 from playwright.sync_api import Browser
 
-from kexue.press.home import home
+from kexue.press.project import addresses
 from tests.book.chapters import ROOT
 
 from .conftest import ServedSite
@@ -128,7 +128,7 @@ def test_what_the_pages_open_elsewhere_is_in_the_branch_of_notebooks(site: Serve
     branch = os.environ.get("KEXUE_NOTEBOOKS")
     if not branch or site.folder != Path(os.environ["KEXUE_SITE"]).resolve():
         pytest.skip("KEXUE_NOTEBOOKS names no branch of notebooks for this site")
-    ours = Published(site.folder, Path(branch), ROOT, home(ROOT))
+    ours = Published(site.folder, Path(branch), ROOT, addresses(ROOT))
     links = {
         unescape(link)
         for name in site.pages()

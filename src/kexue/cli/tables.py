@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kexue.claims.display import MARKS, measured
+from kexue.claims.pool import tally
 from kexue.press.cluster.events import Event, Outcome
-from kexue.press.results.pooled import tally
 from kexue.press.results.snapshot import Edition
 from kexue.press.store.plan import Unit
 

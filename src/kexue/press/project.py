@@ -1,14 +1,19 @@
-"""Where the book and its stored runs lie."""
+"""The book as a project: its folder, the commit of its sources, its public addresses, this machine, what can go wrong."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import platform
+import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
 
 import kexue
 
 LIBRARY = Path(kexue.__file__).resolve().parents[1]  # the folder that holds the package
+REPOSITORY, BASE_URL = "KEXUE_REPOSITORY", "KEXUE_BASE_URL"
 
 
 class PressError(RuntimeError):
@@ -46,3 +51,80 @@ def signal_name(number: int) -> str:
         return Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def cpu_name() -> str:
+    """The processor by name."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """What git says of the book's own repository; None without git, without one, or inside somebody else's."""
+    try:
+        top, said = (
+            subprocess.run(
+                ["git", "-C", str(root), *words], capture_output=True, text=True, check=True, timeout=20
+            ).stdout.strip()
+            for words in (("rev-parse", "--show-toplevel"), arguments)
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return said if Path(top).resolve() == root.resolve() else None
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """Of which commit the book's sources are.
+
+    Args:
+        commit: the commit, or None where the book's folder is no repository of its own.
+        dirty: whether `src` or `book` differ from it.
+    """
+
+    commit: str | None
+    dirty: bool
+
+
+def source_state(root: Path) -> SourceState:
+    """The commit of the book's folder, and whether its sources differ from it."""
+    commit = _git(root, "rev-parse", "HEAD")
+    changes = _git(root, "status", "--porcelain", "--", "src", "book") if commit else None
+    return SourceState(commit, bool(changes))
+
+
+def head(root: Path) -> str:
+    """The book's present commit, or "" where its folder is no repository of its own."""
+    return _git(root, "rev-parse", "HEAD") or ""
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """The book's public addresses; "" for what it does not have.
+
+    Args:
+        repository: where its repository is, such as "https://github.com/someone/kexue".
+        site: the address of the site's root, ending in a slash.
+        commit: the commit at hand, for links into the repository.
+    """
+
+    repository: str
+    site: str
+    commit: str
+
+
+def addresses(root: Path) -> Addresses:
+    """The addresses in the environment, else those in `_config.yml`: a workflow knows where it runs, in a fork, too."""
+    import yaml
+
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8")) or {}
+    repository = os.environ.get(REPOSITORY) or (config.get("repository") or {}).get("url") or ""
+    site = os.environ.get(BASE_URL) or (config.get("html") or {}).get("baseurl") or ""
+    return Addresses(
+        repository=str(repository).rstrip("/"),
+        site=f"{str(site).rstrip('/')}/" if site else "",
+        commit=head(root) if repository else "",
+    )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kexue.press.host import source_state
+from kexue.press.project import source_state
 from kexue.press.store.plan import Unit
 from kexue.press.store.store import Store
 
@@ -81,7 +81,7 @@ def parcel_of(unit: Unit, *, threads: int | None = None, store: Store | None = N
         device=unit.device,
         settings=unit.settings,
         fingerprint=unit.fingerprint.record(),
-        origin=source_state(chapter.root),
+        origin=asdict(source_state(chapter.root)),
         threads=threads,
         folder=str(store.workspace(unit.key)) if store is not None else None,
     )

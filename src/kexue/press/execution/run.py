@@ -35,8 +35,7 @@ from kexue.press.execution.outputs import (
     ordinal_of,
 )
 from kexue.press.execution.trace import TRACE_CELL, TRACE_TAG
-from kexue.press.host import cpu_name
-from kexue.press.project import LIBRARY, PressError, signal_name
+from kexue.press.project import LIBRARY, PressError, cpu_name, signal_name
 from kexue.press.sources.cells import assigned_names, parse
 from kexue.press.sources.chapter import Chapter
 from kexue.press.store.fingerprint import differences, fingerprint, forget

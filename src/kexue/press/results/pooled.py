@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from kexue.claims import VERDICTS, Claim, Measurement, pool
+from kexue.claims import Claim, Measurement, pool
 from kexue.claims.ledger import row
 from kexue.press.sources.chapter import Chapter
 from kexue.press.store.plan import Unit
@@ -67,11 +67,3 @@ def _measurements(
             continue
         found += [(unit, Measurement.from_record(m)) for m in record["measurements"] if m["id"] == claim.id]
     return found
-
-
-def tally(ledger: Iterable[dict[str, Any]]) -> dict[str, int]:
-    """How many claims have each verdict."""
-    counts = dict.fromkeys(VERDICTS, 0)
-    for entry in ledger:
-        counts[entry["verdict"]] += 1
-    return counts

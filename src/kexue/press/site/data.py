@@ -7,9 +7,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from kexue.data import registry
-from kexue.press.home import home
+from kexue.press.project import addresses
 from kexue.press.results.benchmarks import benchmarks
 from kexue.press.site.excerpt import excerpt
+from kexue.press.sources.chapter import PARTS
 
 if TYPE_CHECKING:
     from kexue.press.results.snapshot import ChapterEdition, Edition
@@ -54,7 +55,7 @@ def site_data(edition: Edition) -> dict[str, Any]:
         "chapters": [_chapter(chapter) for chapter in edition.chapters],
         "library": {name: asdict(found) for name, found in library.items()},
         "data": _data_sets(edition),
-        "home": asdict(home(edition.root)),
+        "addresses": asdict(addresses(edition.root)),
         "benchmarks": benchmarks(edition.root),
     }
 
@@ -157,6 +158,7 @@ def _chapter(edition: ChapterEdition) -> dict[str, Any]:
     return {
         "slug": chapter.slug,
         "part": chapter.part,
+        "part_title": PARTS.get(chapter.part, chapter.part),
         "docname": chapter.docname,
         "title": chapter.title,
         "title_zh": chapter.title_zh,

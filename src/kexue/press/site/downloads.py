@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kexue.claims.display import measured
-from kexue.press.home import REPOSITORY, head, home
-from kexue.press.project import PressError
+from kexue.press.project import REPOSITORY, PressError, addresses, head
 from kexue.press.site.excerpt import excerpt
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def readers_notebook(
     """
     if edition.notebook is None:
         return None
-    at = home(root)
+    at = addresses(root)
     notebook: dict[str, Any] = json.loads(json.dumps(edition.notebook))
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
@@ -165,7 +164,7 @@ def write_branch(edition: Edition, folder: Path) -> list[Path]:
     Raises:
         PressError: when the folder is not empty, or the book names no repository for the notebooks to install from.
     """
-    url = home(edition.root).repository
+    url = addresses(edition.root).repository
     if not url:
         raise PressError(
             f"_config.yml: `repository.url` is empty and {REPOSITORY} is not set; the notebooks must know where to install kexue from"

@@ -15,8 +15,8 @@ import yaml
 from bs4 import BeautifulSoup
 
 from kexue.press.project import PressError
+from kexue.press.sphinx_ext.staged import OFFLINE_NAME as NAME
 
-NAME = "kexue-executed"
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _DATE = re.compile(rb"/(CreationDate|ModDate) \(D:[^)]*\)")
 _BEGINNING = (1980, 1, 1, 0, 0, 0)  # the zip's own: two archives of one site have the same bytes

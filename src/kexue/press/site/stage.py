@@ -41,7 +41,7 @@ def stage(edition: Edition, data: dict[str, Any], folder: Path) -> tuple[str, ..
         return never(directory, names) | chapters
 
     shutil.copytree(pages, folder / "book", ignore=left_out)
-    _write_config(edition.root, data["home"], folder)
+    _write_config(edition.root, data["addresses"], folder)
     problems = list(_write_toc(edition, folder, write_pages(data["reference"], folder)))
     for chapter, shown in zip(edition.chapters, data["chapters"], strict=True):
         page = ChapterPage(chapter, shown["state"])

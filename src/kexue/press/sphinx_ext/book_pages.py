@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from docutils import nodes
 
-from kexue.press.site.offline import NAME
 from kexue.press.sphinx_ext import cards, markup
 from kexue.press.sphinx_ext.directive import PageDirective, html
 from kexue.press.sphinx_ext.i18n import both
+from kexue.press.sphinx_ext.staged import OFFLINE_NAME
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -66,7 +66,9 @@ class TakeAway(PageDirective):
         ]
         if self.site.data["pdf"]:
             offers.insert(0, ("pdf", both("The book as one PDF", "全书 PDF")))
-        links = "".join(f'<li><a href="{up}{NAME}.{ending}">{words}</a></li>' for ending, words in offers)
+        links = "".join(
+            f'<li><a href="{up}{OFFLINE_NAME}.{ending}">{words}</a></li>' for ending, words in offers
+        )
         return [html(f'<ul class="kx-take-away">{links}</ul>')]
 
 

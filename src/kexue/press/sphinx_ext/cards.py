@@ -5,7 +5,6 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from kexue.press.sources.chapter import PARTS
 from kexue.press.sphinx_ext import markup, provenance
 from kexue.press.sphinx_ext.i18n import both, han, pair
 from kexue.press.sphinx_ext.staged import Site
@@ -48,7 +47,7 @@ def card(site: Site, chapter: dict[str, Any]) -> str:
     state = f'<p class="kx-old">{words}</p>' if words else ""
     return (
         f'<article class="kx-card">{picture if chapter["thumbnail"] else ""}<div>'
-        f'<p class="kx-part">{both(PARTS.get(chapter["part"], chapter["part"]))}</p>'
+        f'<p class="kx-part">{both(chapter["part_title"])}</p>'
         f'<h3><a href="{href}">{pair(chapter["title"], chapter["title_zh"], "span")}</a></h3>'
         f"{_summary(chapter)}{state}{markup.bar(chapter['claims'])}</div></article>"
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from kexue.claims import PROFILES, VERDICTS
 from kexue.claims.display import measured
-from kexue.press.results.pooled import tally as count_verdicts
+from kexue.claims.pool import tally as count_verdicts
 from kexue.press.sphinx_ext.chart import interval_picture, mark
 from kexue.press.sphinx_ext.i18n import VERDICT_ZH, both, pair, translated
 

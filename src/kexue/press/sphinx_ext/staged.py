@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 
+OFFLINE_NAME = "kexue-executed"  # of the site as one zip, and of the book as one PDF
+
+
 def _read(path: Path) -> dict[str, Any]:
     """The staged data, read once for all the directives of all the pages."""
     return _parsed(str(path), path.stat().st_mtime_ns)
@@ -46,11 +49,11 @@ class Site:
 
     def commit(self, commit: str) -> str:
         """The address of a commit in the repository, or "" if the book names no repository."""
-        url = self.data["home"]["repository"]
+        url = self.data["addresses"]["repository"]
         return f"{url}/commit/{commit}" if url else ""
 
     def source(self, path: str, line: int, commit: str) -> str:
         """The address of a line of the library in the repository, or "" if the book names no repository."""
-        home = self.data["home"]
+        home = self.data["addresses"]
         url, at = home["repository"], commit or home["commit"] or "main"
         return f"{url}/blob/{at}/{path}#L{line}" if url else ""
