@@ -15,6 +15,7 @@ from kexue.data import registry
 from kexue.press.cells import CodeCell, assigned_names, imported_names, parse, read_code_cells
 from kexue.press.claimscell import claims_of
 from kexue.press.root import PressError
+from kexue.press.translation import read_statements
 
 PARTS = {
     "generative": "Generative models",
@@ -24,6 +25,7 @@ PARTS = {
     "architecture": "Architecture",
 }
 NEEDS = ("gpus", "gpu_memory_gb", "memory_gb")
+CLAIMS_TAG = "claims"  # of the cell that declares the claims
 PARAMETERS = ("profile", "seed", "device")
 
 
@@ -180,15 +182,24 @@ class Chapter:
 
     @cached_property
     def claims(self) -> tuple[Claim, ...]:
-        """The claims as declared, read without running the chapter: the cell tagged `claims` stands alone.
+        """The claims as declared, read without running anything: the cell tagged `claims` is data.
 
         Raises:
             PressError: when there is not exactly one such cell, or it does more than declare.
         """
-        cells = [cell for cell in self.code_cells if "claims" in cell.tags]
+        cells = [cell for cell in self.code_cells if CLAIMS_TAG in cell.tags]
         if len(cells) != 1:
             raise PressError(f"{self.path}: exactly one cell must be tagged `claims`, found {len(cells)}")
         return claims_of(self.path, cells[0])
+
+    @cached_property
+    def statements_zh(self) -> dict[str, str]:
+        """The claims in Chinese, by id; those without a translation are not in it.
+
+        Raises:
+            PressError: when the file is no translation of this chapter's claims.
+        """
+        return read_statements(self.root / "book" / "zh" / f"{self.slug}.yml", self.claims)
 
     def imports(self) -> set[str]:
         """The dotted names of everything of this library that the chapter's cells import."""
@@ -212,7 +223,7 @@ class Chapter:
             except SyntaxError as error:
                 line = cell.line + (error.lineno or 1) - 1
                 raise PressError(f"{self.path}:{line}: {error.msg}") from error
-        _ = self.claims
+        _ = self.statements_zh
 
     def check_cells(self) -> None:
         """Check that jupytext, which makes the notebook, finds the very code cells that the fingerprint covers.

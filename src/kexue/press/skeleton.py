@@ -24,7 +24,7 @@ kernelspec:
 
 _CHAPTER = Template(
     HEADER
-    + """kexue:
+    + '''kexue:
   title: $quoted
   title_zh: $quoted_zh
   article: {title: 原文标题, date: "2020-01-01", url: "https://kexue.fm/archives/0000"}
@@ -65,21 +65,22 @@ settings = {"smoke": {"draws": 200}, "quick": {"draws": 2_000}, "full": {"draws"
 ```{code-cell} ipython3
 :tags: [claims]
 
-from kexue.claims import Claim, Near, declare
+from kexue.claims import declare
 
 claims = declare(
-    Claim(
-        id="mean-zero",
-        statement="The mean of standard normal draws is zero.",
-        statement_zh="标准正态样本的均值为零。",
-        source="the article, section 1",
-        kind="numeric",
-        quantity="mean of the draws",
-        unit="1",
-        expect=Near(0, 0.3),
-        over="draws",
-        scale="smoke",
-    ),
+    """
+    defaults:
+      kind: article
+      registered: before
+
+    mean-zero:
+      says: The mean of standard normal draws is zero.
+      from: the article, section 1
+      headline: true
+      measures: mean of the draws
+      expect: = 0 ± 0.3
+      over: draws
+    """,
     profile=profile,
     seed=seed,
 )
@@ -140,8 +141,13 @@ What was not tested, and why.
 ## Exercises
 
 Change `settings` and run again: when does the verdict turn?
-"""
+'''
 )
+
+_CHINESE = """# The claims of this chapter in Chinese, by id.
+claims:
+  mean-zero: 标准正态样本的均值为零。
+"""
 
 _TEST = Template('''"""A planted fault turns the verdict of each claim of the chapter `$slug`."""
 
@@ -173,7 +179,7 @@ class _Shifted:
 
 
 def make_chapter(root: Path, slug: str, *, part: str, title: str = "", title_zh: str = "") -> list[Path]:
-    """Write a chapter's skeleton and its fault test, and list it in `_toc.yml`.
+    """Write a chapter's skeleton, its claims in Chinese and its fault test, and list it in `_toc.yml`.
 
     Args:
         root: the book's folder.
@@ -195,7 +201,8 @@ def make_chapter(root: Path, slug: str, *, part: str, title: str = "", title_zh:
         raise PressError(f"there is a chapter {slug!r} already; choose another name")
     path = root / "book" / part / f"{slug}.md"
     test = root / "tests" / "book" / f"test_{slug.replace('-', '_')}_faults.py"
-    for target in (path, test):
+    chinese = root / "book" / "zh" / f"{slug}.yml"
+    for target in (path, chinese, test):
         if target.exists():
             raise PressError(f"{target} is there already; choose another name")
     toc = root / "_toc.yml"
@@ -207,11 +214,15 @@ def make_chapter(root: Path, slug: str, *, part: str, title: str = "", title_zh:
         "quoted": json.dumps(title, ensure_ascii=False),  # a JSON string is a YAML string
         "quoted_zh": json.dumps(title_zh or "中文标题", ensure_ascii=False),
     }
-    for target, text in ((path, as_saved(root, _CHAPTER.substitute(words))), (test, _TEST.substitute(words))):
+    for target, text in (
+        (path, as_saved(root, _CHAPTER.substitute(words))),
+        (chinese, _CHINESE),
+        (test, _TEST.substitute(words)),
+    ):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
     toc.write_text(listed, encoding="utf-8")
-    return [path, test, toc]
+    return [path, chinese, test, toc]
 
 
 def as_saved(root: Path, text: str) -> str:

@@ -1,0 +1,36 @@
+"""What a chapter's claims say in Chinese: `book/zh/<slug>.yml`, out of the notebook; no run depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from kexue.claims import Claim
+from kexue.press.root import PressError
+
+
+def read_statements(path: Path, claims: Sequence[Claim]) -> dict[str, str]:
+    """The translated statements by claim; empty where there is no such file.
+
+    Args:
+        path: a YAML file with a mapping `claims` from id to text.
+        claims: the claims of the chapter.
+
+    Raises:
+        PressError: naming the file, and the claim that the chapter does not declare.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise PressError(f"{path} is no YAML: {error}") from error
+    texts = found.get("claims") if isinstance(found, dict) else None
+    if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
+        raise PressError(f"{path} must hold a mapping `claims` from a claim's id to its text in Chinese")
+    unknown = sorted(map(str, texts.keys() - {claim.id for claim in claims}))
+    if unknown:
+        raise PressError(f"{path} translates {', '.join(unknown)}, which the chapter does not declare")
+    return texts
