@@ -96,6 +96,30 @@ def test_the_problems_are_reported_again_when_nothing_is_built(published: Path) 
     assert len(problems) == 2
 
 
+def test_the_first_page_counts_statements_in_print_and_the_others_apart(published: Path) -> None:
+    tally = BeautifulSoup(html(published, "book/intro.html"), "html.parser").select_one(".kx-tally")
+    counts = {item["class"][0]: item.b.text for item in tally.select("li")}
+    assert counts == {"kx-reproduced": "2", "kx-refuted": "2", "kx-inconclusive": "0", "kx-untested": "2"}
+    said = [line.select_one(".kx-if-en").text for line in tally.select("p")]
+    assert said[0] == "Of 6 statements of articles and papers"
+    assert said[1] == "Counted apart: checks 3 (0 reproduced), this book’s own claims 3 (0 reproduced)"
+    assert said[2].startswith("All 12 claims on the scoreboard")
+
+
+def test_a_claim_shows_its_kind_and_what_was_changed(published: Path) -> None:
+    rows = BeautifulSoup(html(published), "html.parser").select(".kx-declared tr")
+    (changed,) = [row for row in rows if "needs-full" in row.text]
+    assert "ours, over seeds, from full scale" in changed.text
+    assert "changed: the bar was 0.01 & <less>" in changed.text
+    assert not [row for row in rows if "before" in row.text]
+    board = BeautifulSoup(html(published, "book/scoreboard.html"), "html.parser")
+    kinds = [row["data-kind"] for row in board.select("tr[data-kind]")]
+    assert kinds == ["article", "paper", "check", "ours"] * 3
+    offered = json.loads(board.select_one("#kexue-filters").string)["kind"]
+    chinese = {"article": "原文", "paper": "论文", "check": "校验", "ours": "本书"}
+    assert offered == [[kind, kind, word] for kind, word in chinese.items()]
+
+
 def test_an_edit_of_the_prose_is_rendered(book: Path) -> None:
     chapter = book / "book" / "language" / "means.md"
     chapter.write_text(

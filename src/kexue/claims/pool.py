@@ -62,13 +62,18 @@ def pool(claim: Claim, measurements: Sequence[Measurement]) -> Pooled:
     outcomes the interval is Wilson's over the examples.
 
     Raises:
-        ValueError: when runs disagree on the examples, or a measurement belongs to another claim.
+        ValueError: when runs disagree on the examples, some measured outcomes and others numbers, or a measurement
+            belongs to another claim.
     """
     for measurement in measurements:
         if measurement.id != claim.id:
             raise ValueError(f"measurements must be of claim {claim.id!r}, got one of {measurement.id!r}")
     if not measurements:
         return Pooled((), None, None, 0)
+    if len({m.binary for m in measurements}) > 1:
+        raise ValueError(
+            f"measurements of claim {claim.id!r} must all be outcomes (booleans) or all be numbers, got both"
+        )
     if claim.over == "exact":
         values = np.array([m.values[0] for m in measurements])
         errors = np.array([m.error for m in measurements])
@@ -84,7 +89,7 @@ def pool(claim: Claim, measurements: Sequence[Measurement]) -> Pooled:
     else:
         values = np.array([v for m in measurements for v in m.values])
     interval = None
-    if all(m.binary for m in measurements):
+    if measurements[0].binary:
         interval = wilson(round(float(values.sum())), values.size)
     elif values.size > 1:
         bootstrapped = claim.interval == "bca" and values.size >= BOOTSTRAP_FROM

@@ -19,8 +19,9 @@ def rows(chapter: Chapter, units: Sequence[Unit], profile: str) -> list[dict[str
     now and that no run measured are untested.
 
     Returns:
-        One mapping a claim: chapter, id, statement, statement_zh, source, kind, quantity, expect, expect_low,
-        expect_high, unit, values, mean, interval, n, over, scale, verdict, profile, seeds, seeds_wanted, stale, run.
+        One mapping a claim: chapter, id, statement, statement_zh, source, kind, headline, registered, quantity, expect,
+        expect_low, expect_high, unit, values, mean, interval, n, over, scale, verdict, profile, seeds, seeds_wanted,
+        stale, run.
     """
     shown = represented(units)
     records = [(unit, unit.last.record) for unit in shown if unit.last is not None]
@@ -31,6 +32,7 @@ def rows(chapter: Chapter, units: Sequence[Unit], profile: str) -> list[dict[str
             {
                 "chapter": chapter.slug,
                 **row(claim, pool(claim, [measurement for _, measurement in measured]), profile),
+                "statement_zh": chapter.statements_zh.get(claim.id, ""),
                 "seeds": [unit.seed for unit, _ in measured],
                 "seeds_wanted": len(units),
                 "stale": any(unit.run is None for unit in shown),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from kexue.claims import PROFILES, VERDICTS
+from kexue.claims import KINDS, PROFILES, STATED, VERDICTS
 from kexue.claims.display import measured
 from kexue.claims.pool import tally as count_verdicts
 from kexue.press.sphinx_ext.chart import interval_picture, mark
@@ -45,19 +45,19 @@ def measurement(row: Row) -> str:
 
 
 def declared(rows: Sequence[Row]) -> str:
-    """The claims as they were declared, before anything was measured."""
+    """The claims as they are declared, with what was known when they were."""
     body = (
         (
             ("Claim", _statement(row) + f'<div class="kx-id">{row["id"]}</div>'),
             ("Expected", _expected(row)),
-            ("Kind", _kind(row)),
+            ("Kind", _kind(row) + _registered(row)),
             ("Source", escape(row["source"])),
         )
         for row in rows
     )
     unfolded = " open" if len(rows) <= _SHORT else ""
-    caption = f"Claims declared before the first measurement: {len(rows)}"
-    summary = both(caption, f"测量之前声明的论断：{len(rows)} 条")
+    caption = f"Claims of this chapter: {len(rows)}"
+    summary = both(caption, f"本章的论断：{len(rows)} 条")
     return (
         f'<details class="kx-declared"{unfolded}><summary>{summary}</summary>{table(caption, body)}</details>'
     )
@@ -130,7 +130,7 @@ def _choices(chapters: Sequence[Mapping[str, Any]]) -> str:
     offered = {
         "chapter": [(c["slug"], c["title"], c["title_zh"]) for c in chapters if c["claims"]],
         "verdict": words(verdict for verdict in VERDICTS if verdict in there),
-        "kind": words(row["kind"] for row in rows),
+        "kind": words(kind for kind in KINDS if any(row["kind"] == kind for row in rows)),
         "scale": words(scale for scale in PROFILES if any(row["scale"] == scale for row in rows)),
     }
     text = json.dumps(offered, ensure_ascii=False).replace("<", "\\u003c")
@@ -138,8 +138,9 @@ def _choices(chapters: Sequence[Mapping[str, Any]]) -> str:
 
 
 def tally(rows: Sequence[Row], *, href: str) -> str:
-    """How many claims there are of each verdict, with a link to all of them."""
-    counts = count_verdicts(rows)
+    """How many statements of articles and papers have each verdict; below, apart, checks and the book's own claims."""
+    stated = [row for row in rows if row["kind"] in STATED]
+    counts = count_verdicts(stated)
     tiles = "".join(
         f'<li class="kx-{verdict}"><b>{counts[verdict]}</b>{chip(verdict)}</li>' for verdict in VERDICTS
     )
@@ -149,7 +150,24 @@ def tally(rows: Sequence[Row], *, href: str) -> str:
     total = both(
         f"All {len(rows)} claims on the scoreboard{older}", f"记分板：全部 {len(rows)} 条论断{older_zh}"
     )
-    return f'<div class="kx-tally"><ul>{tiles}</ul><p><a href="{escape(href)}">{total}</a></p></div>'
+    return (
+        f'<div class="kx-tally"><p>{_counted_here(len(stated))}</p><ul>{tiles}</ul><p>{_counted_apart(rows)}</p>'
+        f'<p><a href="{escape(href)}">{total}</a></p></div>'
+    )
+
+
+def _counted_here(number: int) -> str:
+    return both(f"Of {number} statements of articles and papers", f"文章与论文的 {number} 条论断中")
+
+
+def _counted_apart(rows: Sequence[Row]) -> str:
+    """The claims nobody else has stated, in one line: never added to the others."""
+    checks, ours = ([row["verdict"] for row in rows if row["kind"] == kind] for kind in ("check", "ours"))
+    held, found = checks.count("reproduced"), ours.count("reproduced")
+    return both(
+        f"Counted apart: checks {len(checks)} ({held} reproduced), this book’s own claims {len(ours)} ({found} reproduced)",
+        f"另计：校验 {len(checks)} 条（复现 {held} 条），本书自己的论断 {len(ours)} 条（复现 {found} 条）",
+    )
 
 
 def key() -> str:
@@ -257,6 +275,13 @@ def _kind(row: Row) -> str:
     return both(
         f"{kind}, over {over}, from {scale} scale",
         f"{translated(kind)}；重复单位：{translated(over)}；最小规模：{translated(scale)}",
+    )
+
+
+def _registered(row: Row) -> str:
+    """What was changed or known when the claim was written down, unless that was before any measurement."""
+    return (
+        "" if row["registered"] == "before" else f'<div class="kx-origin">{escape(row["registered"])}</div>'
     )
 
 
