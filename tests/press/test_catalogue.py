@@ -192,7 +192,7 @@ def test_a_translation_of_no_claim_is_told(book: TinyBook, text: str, message: s
     chinese.parent.mkdir()
     chinese.write_text(text, encoding="utf-8")
     (chapter,) = catalogue(book.root)
-    with pytest.raises(PressError, match=f"one\\.yml {message}"):
+    with pytest.raises(PressError, match=f"one\\.yml:? {message}"):
         chapter.check()
 
 

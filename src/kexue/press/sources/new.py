@@ -56,9 +56,9 @@ def make_chapter(
             root / "book" / part / f"{slug}.md": as_saved(root, _filled("chapter.md", words)),
             root / "book" / "zh" / f"{slug}.yml": _filled("chinese.yml", words),
             root / "src" / "kexue" / subject / "experiments.py": _filled("experiments.txt", words),
-            root / "tests" / subject / "test_experiments.py": _filled("test_experiments.txt", words),
+            root / "tests" / subject / "test_experiments.py": _filled("experiments_tests.txt", words),
             root / "tests" / "book" / f"test_{slug.replace('-', '_')}_faults.py": _filled(
-                "test_faults.txt", words
+                "faults.txt", words
             ),
         }
         there = [target for target in texts if target.exists()]
