@@ -161,7 +161,7 @@ class Rules:
             ValueError: when the critic returns another shape.
         """
         both = values(critic, torch.cat((real, fake), 1))
-        on_real, on_fake = torch.split(both, (real.shape[1], fake.shape[1]), 1)
+        on_real, on_fake = torch.split(both, [real.shape[1], fake.shape[1]], 1)
         loss = on_fake.mean(1) - on_real.mean(1)  # Wasserstein; the rows of other objectives are overwritten
         loss = -self._with_semiduals(-loss, on_real, real, fake)
         for objective, (at_real, at_fake) in _CLASSIFIERS.items():
