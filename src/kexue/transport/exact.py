@@ -171,17 +171,18 @@ def _many(coordinates: int) -> bool:
 
 
 def _costs(x: Tensor, y: Tensor) -> np.ndarray:
-    """Distances in float64 of points, or of stacks of them, checked: on the CPU, contiguous, all finite."""
+    """Distances in float64 of points, or of stacks of them, checked: on the CPU, contiguous, none lost to its range."""
     if x.is_cuda:
         cost: np.ndarray = distances(x.detach().double(), y.detach().double()).cpu().numpy()
     else:
-        cost, proven = euclidean(_array(x), _array(y))
-        if proven:
-            return cost
-    if not np.isfinite(cost).all():
-        _checks.points("x", x.flatten(0, -2))
-        _checks.points("y", y.flatten(0, -2))
-        raise ValueError("x and y must lie closer together: their distances overflow")
+        cost = euclidean(_array(x), _array(y))
+    if cost.ndim == 2:
+        if not _checks.LEAST_SPREAD <= (largest := np.maximum.reduce(cost, None)) < np.inf:
+            _checks.spread(float(largest), x, y)
+        return cost
+    of_each = cost.max(axis=(1, 2))
+    for place in np.flatnonzero(~((of_each >= _checks.LEAST_SPREAD) & (of_each < np.inf))):
+        _checks.spread(float(of_each[place]), x[place], y[place])
     return cost
 
 
