@@ -167,7 +167,7 @@ def flatten(state: State) -> Float[Tensor, " size"]:
         elif isinstance(entry, Tensor):
             parts.append(entry.flatten())
         else:
-            parts.append(torch.tensor([float(entry)]))
+            parts.append(torch.tensor([float(entry)], dtype=torch.float64))
     return torch.cat([part.double() for part in parts]) if parts else torch.zeros(0, dtype=torch.float64)
 
 
