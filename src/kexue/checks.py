@@ -1,10 +1,47 @@
-"""What a function that a caller hands in gave back: one shape, checked where it comes in, never broadcast."""
+"""What comes in from a caller: tensors, and what the caller's own functions return, checked where they come in."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import torch
 from torch import Tensor
+
+
+def tensor(name: str, value: object) -> Tensor:
+    """A tensor as it is, a numpy array of floating-point numbers as a tensor that shares its memory.
+
+    Args:
+        name: the argument's name, for the message.
+        value: what came.
+
+    Raises:
+        TypeError: for anything else, with what to call.
+    """
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return torch.from_numpy(value)
+    if isinstance(value, Tensor) and value.is_floating_point():
+        return value
+    raise TypeError(
+        f"{name} must be a floating-point tensor, got {described(value)}: give {call_for(name, value)}"
+    )
+
+
+def described(value: object) -> str:
+    """The kind of something, and the type of its numbers if it has one."""
+    kind = getattr(value, "dtype", None)
+    return f"a {type(value).__name__}{'' if kind is None else f' of {kind}'}"
+
+
+def call_for(name: str, value: object) -> str:
+    """What makes a floating-point tensor of it."""
+    if isinstance(value, Tensor):
+        return f"{name}.double()"
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return f"torch.from_numpy({name})"
+    held = f"{name}.to_numpy()" if hasattr(value, "to_numpy") else name
+    return f"torch.tensor({held}, dtype=torch.float64)"
 
 
 def returned(function: str, value: object, wanted: Sequence[int | str], given: Sequence[int]) -> Tensor:

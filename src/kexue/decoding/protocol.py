@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from kexue.checks import returned
+from kexue.checks import described, returned
 
 State = tuple[Any, ...]
 """A tuple of tensors whose first dimension is the batch; entries that are no tensor are shared by all rows."""
@@ -128,8 +128,14 @@ def check_context(context: Int[Tensor, "batch length"], vocabulary: int) -> None
     """Refuse an empty context and tokens outside the vocabulary.
 
     Raises:
+        TypeError: when ``context`` is no tensor of whole numbers.
         ValueError: naming ``context``, its shape or the offending token.
     """
+    if not isinstance(context, Tensor) or context.is_floating_point():
+        raise TypeError(
+            f"context is {described(context)}, want a tensor of whole numbers, shape (batch, length): give "
+            "torch.tensor(context, dtype=torch.int64)"
+        )
     if context.ndim != 2 or context.shape[0] == 0 or context.shape[1] == 0:
         raise ValueError(
             f"context has shape {tuple(context.shape)}, want (batch, length) with at least one row and one token "

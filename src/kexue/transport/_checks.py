@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from kexue.checks import call_for, described
+
 LEAST_SPREAD = (
     1e-150  # of the largest distance: the squares of much smaller ones lose their digits, then vanish
 )
@@ -32,7 +34,9 @@ def points(name: str, value: Tensor) -> None:
 def table(name: str, value: Tensor) -> None:
     """As `points`, without a look at the entries."""
     if not isinstance(value, Tensor) or not value.is_floating_point():
-        raise TypeError(f"{name} must be a floating-point tensor, got {getattr(value, 'dtype', type(value))}")
+        raise TypeError(
+            f"{name} must be a floating-point tensor, got {described(value)}: give {call_for(name, value)}"
+        )
     shape = value.shape
     if len(shape) != 2 or 0 in shape:
         raise ValueError(f"{name} must have shape (points ≥ 1, coordinates ≥ 1), got {tuple(shape)}")
