@@ -240,6 +240,7 @@ REPEATABLE = {
     "stack.critic_of": lambda device: stack.critic_of(networks(device)[1], 1)(
         torch.ones(1, 5, 20, device=device)
     ),
+    "stack.values": lambda device: stack.values(networks(device)[1], torch.ones(3, 5, 20, device=device)),
     "stack.input_gradient": lambda device: stack.input_gradient(
         networks(device)[1], torch.ones(3, 5, 20, device=device)
     ),

@@ -10,11 +10,12 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.special import betainc, gammaln
 
+from kexue.arrays import Numbers, array
 from kexue.embedding import _checks
 from kexue.embedding._checks import Real
 
 
-def angle_density(theta: Float64[np.ndarray, "*shape"], n: Real) -> Float64[np.ndarray, "*shape"]:
+def angle_density(theta: Float64[np.ndarray, "*shape"] | Numbers, n: Real) -> Float64[np.ndarray, "*shape"]:
     """p_n(θ) = Γ(n/2)/(Γ((n−1)/2) √π) · sinⁿ⁻²θ on [0, π].
 
     Args:
@@ -29,6 +30,7 @@ def angle_density(theta: Float64[np.ndarray, "*shape"], n: Real) -> Float64[np.n
 
     Source: kexue.fm/archives/7695, quoting archives/7076.
     """
+    theta = array("theta", theta)
     size = _checks.dimension(n)
     if not ((theta >= 0) & (theta <= math.pi)).all():
         raise ValueError(f"theta must lie in [0, π], got values from {np.min(theta)} to {np.max(theta)}")
@@ -39,7 +41,9 @@ def angle_density(theta: Float64[np.ndarray, "*shape"], n: Real) -> Float64[np.n
         return np.asarray(np.exp(log_norm + (size - 2) * np.log(np.sin(theta))))
 
 
-def cosine_distribution(cosine: Float64[np.ndarray, "*shape"], n: Real) -> Float64[np.ndarray, "*shape"]:
+def cosine_distribution(
+    cosine: Float64[np.ndarray, "*shape"] | Numbers, n: Real
+) -> Float64[np.ndarray, "*shape"]:
     """P(cos θ ≤ c), from (1 + cos θ)/2 ~ Beta((n−1)/2, (n−1)/2).
 
     Args:
@@ -52,6 +56,7 @@ def cosine_distribution(cosine: Float64[np.ndarray, "*shape"], n: Real) -> Float
     Raises:
         ValueError: for n < 2, or a cosine outside [−1, 1].
     """
+    cosine = array("cosine", cosine)
     half = (_checks.dimension(n) - 1) / 2
     if not ((cosine >= -1) & (cosine <= 1)).all():
         raise ValueError(f"cosine must lie in [−1, 1], got values from {np.min(cosine)} to {np.max(cosine)}")

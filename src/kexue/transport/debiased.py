@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from kexue.checks import returned
 from kexue.transport import _checks
 from kexue.transport.cost import distances
 from kexue.transport.exact import wasserstein_batch
@@ -77,11 +78,11 @@ def batch_wasserstein(
         The mean, its standard error over the draws, and the draws.
 
     Raises:
-        ValueError: for a size or number of draws out of range.
+        ValueError: for a size or number of draws out of range, or a sampler that returns another number of points.
     """
     _checks.whole("size", size, 1)
     _checks.whole("draws", draws, 2)
-    pairs = [(draw_x(size, generator), draw_y(size, generator)) for _ in range(draws)]
+    pairs = [(_drawn(draw_x, size, generator), _drawn(draw_y, size, generator)) for _ in range(draws)]
     return _estimate(wasserstein_batch(*zip(*pairs, strict=True), threads=threads))
 
 
@@ -113,7 +114,7 @@ def debiased_wasserstein(
         The mean, its standard error over the draws, and the draws.
 
     Raises:
-        ValueError: for a size or number of draws out of range.
+        ValueError: for a size or number of draws out of range, or a sampler that returns another number of points.
 
     Source: Salimans et al. (2018) and Bellemare et al. (2017) for the form; not in the article.
     """
@@ -121,8 +122,8 @@ def debiased_wasserstein(
     _checks.whole("draws", draws, 2)
     left, right = [], []
     for _ in range(draws):
-        x, other_x = torch.split(draw_x(2 * size, generator), size)
-        y, other_y = torch.split(draw_y(2 * size, generator), size)
+        x, other_x = torch.split(_drawn(draw_x, 2 * size, generator), size)
+        y, other_y = torch.split(_drawn(draw_y, 2 * size, generator), size)
         left += [x, other_x, x, y]
         right += [y, other_y, other_x, other_y]
     values = wasserstein_batch(left, right, threads=threads).view(draws, 4)
@@ -191,6 +192,10 @@ def intrinsic_dimension(points: Float[Tensor, "n d"], neighbours: int = 10) -> f
         raise ValueError("points must be distinct: the nearest neighbour of some lies at distance zero")
     logs = torch.log(radii[:, -1:] / radii[:, :-1]).sum(1)
     return (neighbours - 1) / float(logs.mean())
+
+
+def _drawn(sampler: Sampler, size: int, generator: torch.Generator) -> Float[Tensor, "size d"]:
+    return returned("a sampler", sampler(size, generator), (size, "d"), (size,))
 
 
 def _estimate(draws: Tensor) -> Estimate:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from kexue.checks import returned
 from kexue.transport import _checks
 
 
@@ -103,11 +104,17 @@ def features_of(
         Features, float64, on the device of what the function returns.
 
     Raises:
-        ValueError: for block < 1.
+        ValueError: for block < 1; when the function does not return a row of features a point.
     """
     _checks.whole("block", block, 1)
+
+    def rows(part: Tensor) -> Tensor:
+        found = function(part)
+        axes = ["features"] * max(1, found.ndim - 1) if isinstance(found, Tensor) else ["features"]
+        return returned("function", found, (len(part), *axes), part.shape).flatten(1).double()
+
     with torch.no_grad():
-        return torch.cat([function(part).flatten(1).double() for part in torch.split(points, block)])
+        return torch.cat([rows(part) for part in torch.split(points, block)])
 
 
 def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
