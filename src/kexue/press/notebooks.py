@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from kexue.claims.display import measured
 from kexue.press.excerpt import excerpt
 from kexue.press.home import REPOSITORY, head, home
+from kexue.press.plan import FRESH
+from kexue.press.rejudge import judge_anew
 from kexue.press.root import PressError
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ def readers_notebook(
         return None
     at = home(root)
     notebook: dict[str, Any] = json.loads(json.dumps(edition.notebook))
+    if edition.state == FRESH:
+        judge_anew(notebook, edition.chapter, edition.profile)
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             text = plain_markdown("".join(cell["source"]), edition, root)
