@@ -80,6 +80,11 @@ def _html(rows: Sequence[dict[str, Any]]) -> str:
     return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 
+def rendered(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """What a notebook shows of `rows`, by media type."""
+    return {"text/html": _html(rows), "text/plain": "\n".join(map(_text, rows))}
+
+
 def interactive() -> bool:
     """Whether this process is a notebook's kernel, or IPython."""
     found = sys.modules.get("IPython")
@@ -96,4 +101,4 @@ def show(mime: str, data: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Non
         return
     from IPython.display import display
 
-    display({mime: data, "text/html": _html(rows), "text/plain": "\n".join(map(_text, rows))}, raw=True)
+    display({mime: data, **rendered(rows)}, raw=True)
