@@ -2,7 +2,8 @@
 
     python ci/contracts.py
 
-A package of `src/kexue` that is none of those named here is a subject: it is held to the rules from its first day.
+A package of `src/kexue` that is none of those named here is a subject, a module beside the packages is shared by them: both are
+held to the rules from their first day.
 """
 
 from __future__ import annotations
@@ -15,27 +16,34 @@ from typing import Any
 
 from importlinter.cli import lint_imports
 
-ROOT = Path(__file__).resolve().parents[1]
+LIBRARY = Path(__file__).resolve().parents[1] / "src" / "kexue"
 PRESS, CLI, CLAIMS = "kexue.press", "kexue.cli", "kexue.claims"
 FOR_CHAPTERS = ("kexue.data", "kexue.figures")  # what a chapter uses and a subject does not
-SHARED = ("kexue.checkpoint", "kexue.checks")  # what several subjects share
 ROOMS = ("site", "cluster | results", "execution", "store", "sources", "project")
 
 
 def subjects(library: Path) -> list[str]:
-    """The packages of the science: every package and module of the library that has no other part to play.
+    """The packages of the science: every package of the library that has no other part to play.
 
     Args:
         library: the folder `src/kexue`.
     """
-    known = {PRESS, CLI, CLAIMS, *FOR_CHAPTERS, *SHARED}
-    there = [path.parent for path in library.glob("*/__init__.py")]
-    there += [path.with_suffix("") for path in library.glob("*.py") if path.stem != "__init__"]
-    return sorted({f"kexue.{path.name}" for path in there} - known)
+    there = {f"kexue.{path.parent.name}" for path in library.glob("*/__init__.py")}
+    return sorted(there - {PRESS, CLI, CLAIMS, *FOR_CHAPTERS})
 
 
-def contracts(science: list[str]) -> list[dict[str, Any]]:
-    """The contracts for these subjects, as import-linter's configuration has them."""
+def shared(library: Path) -> list[str]:
+    """The modules beside the packages: what several subjects share.
+
+    Args:
+        library: the folder `src/kexue`.
+    """
+    there = {f"kexue.{path.stem}" for path in library.glob("*.py") if path.stem != "__init__"}
+    return sorted(there - {*FOR_CHAPTERS})
+
+
+def contracts(science: list[str], common: list[str]) -> list[dict[str, Any]]:
+    """The contracts for these subjects and shared modules, as import-linter's configuration has them."""
 
     def forbidden(name: str, sources: list[str], targets: list[str]) -> dict[str, Any]:
         return {"name": name, "type": "forbidden", "source_modules": sources, "forbidden_modules": targets}
@@ -45,11 +53,11 @@ def contracts(science: list[str]) -> list[dict[str, Any]]:
     return [
         forbidden(
             "a subject knows neither the claims nor the press",
-            [*science, *SHARED],
+            [*science, *common],
             [CLAIMS, PRESS, CLI, *FOR_CHAPTERS],
         ),
         forbidden("the press knows no science", [PRESS, CLI], [*science, "kexue.figures"]),
-        forbidden("claims know nothing but claims", [CLAIMS], [PRESS, CLI, *FOR_CHAPTERS, *SHARED, *science]),
+        forbidden("claims know nothing but claims", [CLAIMS], [PRESS, CLI, *FOR_CHAPTERS, *common, *science]),
         {"name": "no subject leans on another", "type": "independence", "modules": science},
         {"name": "no circular import", "type": "acyclic_siblings", "ancestors": ["kexue", "kexue.**"]},
         {
@@ -80,7 +88,7 @@ def main() -> int:
     """Check the imports; exit code 1 where one breaks a rule."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "pyproject.toml"
-        config.write_text(as_toml(contracts(subjects(ROOT / "src" / "kexue"))), encoding="utf-8")
+        config.write_text(as_toml(contracts(subjects(LIBRARY), shared(LIBRARY))), encoding="utf-8")
         return int(lint_imports(config_filename=str(config), cache_dir=None))
 
 

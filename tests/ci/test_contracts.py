@@ -5,17 +5,18 @@ from functools import cache
 import grimp
 import pytest
 
-from ci.contracts import PRESS, ROOMS, contracts, subjects
-from tests.book.chapters import ROOT
+from ci.contracts import LIBRARY, PRESS, ROOMS, contracts, shared, subjects
 
 MOST_FLOORS = 5
 
 
 def test_every_package_of_the_library_has_its_part_in_the_rules():
-    found = subjects(ROOT / "src" / "kexue")
+    found = subjects(LIBRARY)
     assert {"kexue.leaderboard", "kexue.transport", "kexue.density"} <= set(found)
-    named = {name for contract in contracts(found) for key in contract for name in contract[key]}
-    there = {f"kexue.{path.parent.name}" for path in (ROOT / "src" / "kexue").glob("*/__init__.py")}
+    named = {
+        name for contract in contracts(found, shared(LIBRARY)) for key in contract for name in contract[key]
+    }
+    there = {f"kexue.{path.parent.name}" for path in LIBRARY.glob("*/__init__.py")}
     assert there <= named
 
 
