@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -20,7 +20,7 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
-def measured(row: dict[str, Any]) -> str:
+def measured(row: Mapping[str, Any]) -> str:
     """The measured mean with its interval and unit, in words: "0.52 [0.48, 0.56] nat, n = 5"."""
     if row["n"] == 0:
         return "not measured"
@@ -36,14 +36,14 @@ def measured(row: dict[str, Any]) -> str:
     return f"{number(row['mean'])} {interval}{unit}, n = {row['n']}{some}"
 
 
-def _text(row: dict[str, Any]) -> str:
+def _text(row: Mapping[str, Any]) -> str:
     expectation = f"{row['quantity']} {row['expect']}"
     return (
         f"{MARKS[row['verdict']]} {row['verdict']:<12} {row['id']}: {measured(row)} (claimed {expectation})"
     )
 
 
-def _html(rows: Sequence[dict[str, Any]]) -> str:
+def _html(rows: Sequence[Mapping[str, Any]]) -> str:
     def chip(verdict: str) -> str:
         style = (
             f"background:{_HUES[verdict]};color:#fff;border-radius:1em;padding:.1em .7em;white-space:nowrap"
@@ -60,7 +60,7 @@ def _html(rows: Sequence[dict[str, Any]]) -> str:
     return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 
-def show(mime: str, data: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+def show(mime: str, data: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
     """Show `rows` in a notebook with `data` beside them under `mime`; outside IPython nothing is shown.
 
     The press reads `data` from the executed notebook, so raw papermill, JupyterLab and `kexue run` leave the

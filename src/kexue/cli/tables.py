@@ -15,7 +15,9 @@ from rich.text import Text
 from kexue.claims.display import MARKS, measured
 from kexue.claims.pool import tally
 from kexue.press.cluster.events import Event, Outcome
+from kexue.press.results.pooled import PooledRow
 from kexue.press.results.snapshot import Edition
+from kexue.press.results.sweeps import SweepRow
 from kexue.press.store.plan import Unit
 
 _STYLES = {
@@ -77,7 +79,7 @@ def chapters_table(rows: Iterable[dict[str, Any]]) -> Table:
     return table
 
 
-def grid_table(rows: Iterable[dict[str, Any]]) -> Table:
+def grid_table(rows: Iterable[SweepRow]) -> Table:
     """Claims by changed settings."""
     table = Table("chapter", "settings", "claim", "verdict", "measured", "expected", "seeds")
     for row in rows:
@@ -93,7 +95,7 @@ def grid_table(rows: Iterable[dict[str, Any]]) -> Table:
     return table
 
 
-def _tally(ledger: Iterable[dict[str, Any]]) -> Text:
+def _tally(ledger: Iterable[PooledRow]) -> Text:
     ledger = list(ledger)
     parts = [
         Text(f"{MARKS[verdict]} {count} {verdict}", style=_STYLES[verdict])
@@ -132,7 +134,7 @@ def runs_table(outcomes: Sequence[Outcome], edition: Edition) -> Table:
     return table
 
 
-def claims_table(ledger: Iterable[dict[str, Any]]) -> Table:
+def claims_table(ledger: Iterable[PooledRow]) -> Table:
     """The ledger."""
     table = Table("chapter", "claim", "verdict", "measured", "expected", "source")
     for row in ledger:
@@ -141,7 +143,7 @@ def claims_table(ledger: Iterable[dict[str, Any]]) -> Table:
             f"[bold]{row['id']}[/]\n{escape(row['statement'])}",
             Text(f"{MARKS[row['verdict']]} {row['verdict']}", style=_STYLES[row["verdict"]])
             + Text("\nstale" if row["stale"] else "", style="yellow"),
-            escape(measured(row)),
+            escape(row.get("problem") or measured(row)),
             escape(f"{row['quantity']} {row['expect']}"),
             escape(row["source"]),
         )
