@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import runpy
 import subprocess
 import sys
 import zipfile
@@ -250,6 +251,38 @@ def test_everything_that_ran_is_collected_and_archived(book: TinyBook):
     script(book, "collect.py", "quick", "out")
     assert not (out / "notebooks").exists()
     assert not (out / "results").exists()
+
+
+def test_the_summary_names_the_verdicts_that_are_not_on_record(book: TinyBook):
+    assert book.kexue("freeze", "one", "--profile", "quick").returncode == 0
+    said = script(book, "verdicts.py", "quick").stdout
+    assert "| one | fresh | 1 reproduced, 1 untested |  |" in said
+    assert "Every verdict is the one on record." in said
+    book.write("one", seeds=2, offset="1000")
+    assert book.kexue("run", "one").returncode == 0
+    said = script(book, "verdicts.py", "quick").stdout
+    assert "| one | fresh | 1 refuted, 1 untested | 1 |" in said
+    assert "* one: small: refuted, on record reproduced" in said
+    assert "| broken | failed |" in said
+
+
+def test_everything_that_is_installed_is_pinned():
+    done = run(sys.executable, CI / "lock.py", "--check", cwd=ROOT)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_package_that_is_unpinned_or_pinned_otherwise_is_told():
+    text = "# by hand\nSome.Name==1.0\nother==2.0\n"
+    versions = {"some-name": "1.1", "other": "2.0", "third": "3.0"}
+    module = runpy.run_path(str(CI / "lock.py"))
+    assert module["differences"](text, versions) == [
+        "some-name is pinned at 1.0, here is 1.1",
+        "third 3.0 is not pinned",
+    ]
+    new = module["locked"](text, versions)
+    assert new == f"# by hand\nSome.Name==1.1\nother==2.0\n\n{module['LINE']}\nthird==3.0\n"
+    assert module["locked"](new, versions) == new
+    assert module["differences"](new, versions) == []
 
 
 def notebook(path: Path, *cells: tuple[int | None, list[dict[str, object]]]) -> Path:
