@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 from collections.abc import Sequence
@@ -12,6 +13,13 @@ from kexue.press.project import cpu_name
 from kexue.press.results.benchmarks import Value, write_benchmark
 
 ROOT = Path(__file__).parents[1]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Give a benchmark's command line the two options that all of them have."""
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--record", action="store_true", help="keep the figures for the book's Speed page")
+    either.add_argument("--tiny", action="store_true", help="seconds of work: only to see that it runs")
 
 
 def record(benchmark: str, rows: Sequence[dict[str, Value]]) -> Path:
