@@ -37,6 +37,7 @@ check: .venv/.developer
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python ci/contracts.py
+	$(BIN)/python ci/check_records.py
 
 # In the order of the folders: the long files come first, and neither worker waits for the other at the end.
 test: check

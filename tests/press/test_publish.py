@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -17,9 +16,9 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
-from kexue.press.project import BASE_URL, PressError
+from kexue.press.project import BASE_URL
 from kexue.press.project import REPOSITORY as REPOSITORY_VARIABLE
-from kexue.press.results.benchmarks import benchmarks
+from kexue.press.results.benchmarks import write_benchmark
 from kexue.press.results.snapshot import Edition
 from kexue.press.site.build import PublishError, publish
 from kexue.press.site.chapter import ChapterPage
@@ -333,9 +332,7 @@ RECORDED = {
 
 def test_recorded_benchmarks_are_plain_tables_with_machine_time_and_commit(book: Path) -> None:
     assert "Benchmarks: none yet." in html(book, "book/speed.html")
-    folder = book / "benchmarks" / "results"
-    folder.mkdir(parents=True)
-    (folder / "means.json").write_text(json.dumps(RECORDED), encoding="utf-8")
+    write_benchmark(book, RECORDED)
     assert not publish(tiny_edition(book)).skipped
     page = BeautifulSoup(html(book, "book/speed.html"), "html.parser")
     section = page.select_one("section.kx-benchmark")
@@ -348,27 +345,17 @@ def test_recorded_benchmarks_are_plain_tables_with_machine_time_and_commit(book:
         assert said in facts
 
 
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"machine": None}, "'machine' must be a text, got None"),
-        ({"rows": []}, "'rows' must be a list of objects"),
-        ({"rows": [1]}, "'rows' must be a list of objects"),
-        ({"rows": [{"n": [1]}]}, "'n' must be a number, a text, true, false or null"),
-    ],
-)
-def test_a_benchmark_of_another_form_is_refused_by_file_and_field(
-    tmp_path: Path, wrong: dict, said: str
-) -> None:
-    folder = tmp_path / "benchmarks" / "results"
-    folder.mkdir(parents=True)
-    (folder / "means.json").write_text(json.dumps({**RECORDED, **wrong}), encoding="utf-8")
-    with pytest.raises(PressError) as error:
-        benchmarks(tmp_path)
-    assert str(error.value).startswith(f"benchmarks/results/means.json: {said}")
-    (folder / "means.json").write_text("{", encoding="utf-8")
-    with pytest.raises(PressError, match="not JSON"):
-        benchmarks(tmp_path)
+def test_what_is_wrong_with_a_record_is_in_the_report_and_hides_no_page(book: Path) -> None:
+    first, *others = tiny_edition(book).chapters
+    problem = "results/means.json: not JSON; freeze it again"
+    shown = Edition(book, (replace(first, problems=(problem,)), *others))
+    folder = write_benchmark(book, RECORDED).parent
+    (folder / "other.json").write_text("{", encoding="utf-8")
+    report = publish(shown)
+    assert f"{first.chapter.slug}: {problem}" in report.problems
+    (other,) = [problem for problem in report.problems if "other.json" in problem]
+    assert other.startswith("benchmarks/results/other.json: ")
+    assert "A processor, 4 cores" in html(book, "book/speed.html")
 
 
 def test_the_slowest_cells_are_those_of_the_runs_that_recorded_their_times(

@@ -242,7 +242,7 @@ def executed(chapter: Chapter) -> ChapterEdition:
         chapter, {"mean-grows": [0.25], "human-first": [3.0, 3.0, 2.5], "ratio-large": [1.9, 2.2, 2.6]}
     )
     full = _rows(chapter, {"mean-grows": [0.25], "needs-full": [2e-4, 3e-4, 2.5e-4]}, profile="full")
-    frozen = {"full": {"claims": full, "provenance": [_provenance(0)], "older_code": True}}
+    frozen = {"full": {"code": "0" * 32, "claims": full, "provenance": [_provenance(0)], "older_code": True}}
     return ChapterEdition(
         chapter=chapter,
         profile="quick",
@@ -266,7 +266,7 @@ def stale(edition: ChapterEdition) -> ChapterEdition:
 def never_run(chapter: Chapter) -> ChapterEdition:
     """A chapter without any stored run."""
     rows = tuple(_rows(chapter, {}))
-    return ChapterEdition(chapter, "quick", "never run", ("no stored run",), None, (), 3, rows, None, ())
+    return ChapterEdition(chapter, "quick", "never run", ("no stored run",), None, (), 3, rows, {}, ())
 
 
 def _rows(chapter: Chapter, values: dict[str, list[float]], profile: str = "quick") -> list[dict[str, Any]]:
@@ -281,6 +281,7 @@ def _rows(chapter: Chapter, values: dict[str, list[float]], profile: str = "quic
                 **pooled,
                 "statement_zh": chapter.statements_zh.get(claim.id, ""),
                 "seeds": seeds,
+                "seeds_wanted": len(seeds),
                 "stale": False,
                 "run": ["0" * 12 for _ in seeds],
             }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -26,7 +26,7 @@ def number(value: float | None, place: int | None = None) -> str:
     return f"{value:.4g}" if wanted <= _DIGITS else f"{value:#.{min(wanted, _MOST)}g}".rstrip(".")
 
 
-def _place(row: dict[str, Any]) -> int | None:
+def _place(row: Mapping[str, Any]) -> int | None:
     """The last decimal place that matters: a tenth of the tolerance, or of the distance to the nearest edge of what is
     expected where that is larger; and no coarser than the interval is wide. None: four digits do.
     """
@@ -39,7 +39,7 @@ def _place(row: dict[str, Any]) -> int | None:
     return min((math.floor(math.log10(step)) for step in steps), default=None)
 
 
-def measured(row: dict[str, Any]) -> str:
+def measured(row: Mapping[str, Any]) -> str:
     """The measured mean with its interval and unit, in words: "0.52 [0.48, 0.56] nat, n = 5"."""
     if row["n"] == 0:
         return "not measured"
@@ -56,14 +56,14 @@ def measured(row: dict[str, Any]) -> str:
     return f"{mean} {interval}{unit}, n = {row['n']}{some}"
 
 
-def _text(row: dict[str, Any]) -> str:
+def _text(row: Mapping[str, Any]) -> str:
     expectation = f"{row['quantity']} {row['expect']}"
     return (
         f"{MARKS[row['verdict']]} {row['verdict']:<12} {row['id']}: {measured(row)} (claimed {expectation})"
     )
 
 
-def _html(rows: Sequence[dict[str, Any]]) -> str:
+def _html(rows: Sequence[Mapping[str, Any]]) -> str:
     def chip(verdict: str) -> str:
         style = (
             f"background:{_HUES[verdict]};color:#fff;border-radius:1em;padding:.1em .7em;white-space:nowrap"
@@ -80,7 +80,7 @@ def _html(rows: Sequence[dict[str, Any]]) -> str:
     return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 
-def rendered(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+def rendered(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """What a notebook shows of `rows`, by media type."""
     return {"text/html": _html(rows), "text/plain": "\n".join(map(_text, rows))}
 
@@ -91,7 +91,7 @@ def interactive() -> bool:
     return found is not None and found.get_ipython() is not None
 
 
-def show(mime: str, data: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+def show(mime: str, data: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
     """Show `rows` in a notebook with `data` beside them under `mime`; outside IPython nothing is shown.
 
     The press reads `data` from the executed notebook, so raw papermill, JupyterLab and `kexue run` leave the

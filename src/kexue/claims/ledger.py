@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from kexue.claims.claim import PROFILES, Claim, ClaimError
 from kexue.claims.display import CLAIMS_MIME, MEASUREMENT_MIME, VERDICTS_MIME, interactive, show
 from kexue.claims.pool import Measurement, Pooled, pool, verdict_of
+from kexue.claims.row import Row
 from kexue.claims.text import read_claims
 
 
@@ -102,7 +102,7 @@ class Ledger:
             [self.row(id)],
         )
 
-    def row(self, id: str) -> dict[str, Any]:
+    def row(self, id: str) -> Row:
         """The claim with its mean, interval, number of replicates and verdict, from this run alone."""
         claim = self.claims[id]
         measurement = self.measurements.get(id)
@@ -117,7 +117,7 @@ class Ledger:
         )
 
 
-def row(claim: Claim, pooled: Pooled, profile: str) -> dict[str, Any]:
+def row(claim: Claim, pooled: Pooled, profile: str) -> Row:
     """A claim and its pooled replicates as one flat row of plain data."""
     return {
         "id": claim.id,

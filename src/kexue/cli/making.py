@@ -140,7 +140,7 @@ def freeze(
         (found,) = book.chapters
         found.seeds(profile)
         units: list[Unit] = plan(book.store, [found], profile=profile, device=device, seeds=seeds_of(seeds))
-        typer.echo(str(put_on_record(found, units, profile)))
+        typer.echo(str(put_on_record(found, units, profile, warn=lambda text: typer.echo(text, err=True))))
 
 
 @app.command()

@@ -100,7 +100,7 @@ def run_stale(
     fresh = [Outcome(u, "fresh", seconds=u.run.seconds) for u in units if u.run is not None and not force]
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     nowhere = [outcome for outcome in outcomes if outcome.status == "not runnable"]
-    turned = []
+    turned, problems = [], []
     if grid:
         from kexue.press.results.sweeps import points
 
@@ -113,6 +113,9 @@ def run_stale(
             for entry in shown.chapters
             for difference in entry.differences
         ]
+        problems = [
+            f"{entry.chapter.slug}: {problem}" for entry in shown.chapters for problem in entry.problems
+        ]
     for outcome in failed:
         typer.secho(f"failed: {outcome.unit.name}: {outcome.message}", fg=typer.colors.RED, err=True)
     for outcome in nowhere:
@@ -120,5 +123,7 @@ def run_stale(
         typer.secho(text, fg=typer.colors.YELLOW, err=True)
     for difference in turned:
         typer.secho(f"verdict differs from the record: {difference}", fg=typer.colors.YELLOW, err=True)
+    for problem in problems:
+        typer.secho(f"kexue: {problem}", fg=typer.colors.YELLOW, err=True)
     missing = nowhere and (book.named or strict or device == "cuda")  # what was asked for did not happen
-    return 1 if failed or missing or (strict and turned) else book.code
+    return 1 if failed or missing or (strict and (turned or problems)) else book.code

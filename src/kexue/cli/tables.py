@@ -14,7 +14,9 @@ from rich.text import Text
 from kexue.claims.display import MARKS, measured
 from kexue.claims.pool import tally
 from kexue.press.cluster.events import Event, Outcome
+from kexue.press.results.pooled import PooledRow
 from kexue.press.results.snapshot import Edition
+from kexue.press.results.sweeps import SweepRow
 from kexue.press.store.plan import Unit
 
 _STYLES = {
@@ -79,7 +81,7 @@ def chapters_table(rows: Iterable[dict[str, Any]]) -> Table:
     return table
 
 
-def grid_table(rows: Iterable[dict[str, Any]]) -> Table:
+def grid_table(rows: Iterable[SweepRow]) -> Table:
     """Claims by changed settings."""
     table = Table("chapter", "settings", "claim", "verdict", "measured", "expected", "seeds")
     for row in rows:
@@ -95,7 +97,7 @@ def grid_table(rows: Iterable[dict[str, Any]]) -> Table:
     return table
 
 
-def _tally(ledger: Iterable[dict[str, Any]]) -> Text:
+def _tally(ledger: Iterable[PooledRow]) -> Text:
     ledger = list(ledger)
     parts = [
         Text(f"{MARKS[verdict]} {count} {verdict}", style=_STYLES[verdict])
@@ -134,7 +136,7 @@ def runs_table(outcomes: Sequence[Outcome], edition: Edition) -> Table:
     return table
 
 
-def claims_table(ledger: Iterable[dict[str, Any]]) -> Table:
+def claims_table(ledger: Iterable[PooledRow]) -> Table:
     """The ledger."""
     table = Table("chapter", "claim", "verdict", "measured", "expected", "source")
     for row in ledger:
@@ -143,7 +145,7 @@ def claims_table(ledger: Iterable[dict[str, Any]]) -> Table:
             Text(row["id"], style="bold") + Text(f"\n{row['statement']}", style="not bold"),
             Text(f"{MARKS[row['verdict']]} {row['verdict']}", style=_STYLES[row["verdict"]])
             + Text("\nstale" if row["stale"] else "", style="yellow"),
-            measured(row),
+            row.get("problem") or measured(row),
             f"{row['quantity']} {row['expect']}",
             row["source"],
         )
