@@ -168,11 +168,12 @@ def overhead(slug: str, repeats: int) -> list[dict[str, Value]]:
     ]
 
 
-def _nothing(parcel: Any, topic: str, number: int) -> Any:
+def _nothing(task: Any, topic: str, number: int) -> Any:
     """A unit that does nothing: what `perform` would do, without a process."""
-    from kexue.press.cluster.task import Result
+    from kexue.press.cluster.task import TaskResult, TaskStatus
 
-    return Result("failed", "nothing", "", None, {"kind": "nothing", "message": "nothing"})
+    failure = {"kind": "nothing", "message": "nothing"}
+    return TaskResult(TaskStatus.FAILED, task.key, "nothing", failure=failure)
 
 
 def growth(count: int = 1000, on: Sequence[int] = (1, 2, 4, 8)) -> list[dict[str, Value]]:
@@ -200,7 +201,7 @@ def growth(count: int = 1000, on: Sequence[int] = (1, 2, 4, 8)) -> list[dict[str
             options = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "silence_logs": 50}
             with LocalCluster(n_workers=workers, **options) as cluster, Client(cluster) as client:
                 client.wait_for_workers(workers)
-                dispatch = press.Dispatch(client, store, True, lambda event: None)
+                dispatch = press.Dispatcher(client, store, True, lambda event: None)
                 before = resource.getrusage(resource.RUSAGE_SELF)
                 seconds = timed(partial(dispatch.run, units))
                 after = resource.getrusage(resource.RUSAGE_SELF)

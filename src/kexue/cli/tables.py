@@ -13,7 +13,7 @@ from rich.text import Text
 
 from kexue.claims.display import MARKS, measured
 from kexue.claims.pool import tally
-from kexue.press.cluster.events import Event, Outcome
+from kexue.press.cluster.task import Event, EventName, Outcome, OutcomeStatus
 from kexue.press.results.pooled import PooledRow
 from kexue.press.results.snapshot import Edition
 from kexue.press.results.sweeps import SweepRow
@@ -116,7 +116,11 @@ def runs_table(outcomes: Sequence[Outcome], edition: Edition) -> Table:
         mine = [outcome for outcome in outcomes if outcome.unit.chapter.slug == chapter.chapter.slug]
         if not mine:
             continue
-        failed = [outcome for outcome in mine if outcome.status in ("failed", "not runnable")]
+        failed = [
+            outcome
+            for outcome in mine
+            if outcome.status in (OutcomeStatus.FAILED, OutcomeStatus.NOT_RUNNABLE)
+        ]
         peaks = [run["peak_rss_mb"] for run in chapter.runs]
         table.add_row(
             chapter.chapter.slug,
@@ -191,16 +195,19 @@ class Progress:
     def tell(self, event: Event) -> None:
         """Take in an event."""
         name = event.unit.name
-        if event.name == "started":
+        if event.name is EventName.STARTED:
             expected = event.unit.last.seconds if event.unit.last else None
             self._running[name] = {"since": time.monotonic(), "expected": expected, "where": "starting"}
-            self._line(f"start  {name}" + (f" (took {_seconds(expected)} last time)" if expected else ""))
-        elif event.name == "waiting":
-            self._running[name]["where"] = "waiting for another run of the same code"
+            where = f"on {event.where}" if event.where else "here"
+            took = f" (took {_seconds(expected)} last time)" if expected else ""
+            self._line(f"start  {name}, {where}{took}")
+        elif event.name is EventName.WAITING:
+            where = "waiting for another run of the same code"
+            self._running[name] = {"since": time.monotonic(), "expected": None, "where": where}
             self._line(f"wait   {name}: another run of the same code is going")
-        elif event.name == "cell":
-            self._running[name]["where"] = f"cell {event.facts['index']} of {event.facts['of']}"
-        elif event.name in ("done", "failed"):
+        elif event.name is EventName.CELL:
+            self._running[name]["where"] = f"cell {event.cell} of {event.cells}"
+        elif event.name in (EventName.DONE, EventName.FAILED):
             took = time.monotonic() - self._running.pop(name, {"since": time.monotonic()})["since"]
             self._ended += 1
             self._line(f"{event.name:<6} {name} ({took:.1f} s; {self._ended} of {self._total})")
