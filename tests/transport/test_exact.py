@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import numpy as np
 import ot
@@ -280,6 +282,16 @@ def test_distances_that_underflow_are_refused_like_those_that_overflow(d):
         solve(alone, alone)  # points that coincide are at distance zero
         solve(x * 1e-200, away)  # a distance of one is near enough to exact
     assert wasserstein(alone, alone[:2]).value == 0
+
+
+def test_pot_is_imported_only_where_it_is_needed():
+    """It takes seconds, and sets of one size with equal masses never need it."""
+    script = (
+        "import sys, torch\nfrom kexue.transport.exact import wasserstein\nx = torch.eye(3)\nwasserstein(x, x)\n"
+        "assert 'ot' not in sys.modules\nwasserstein(x, x[:2])\nassert 'ot' in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_cost_matrix_of_any_layout():

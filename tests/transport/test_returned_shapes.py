@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from kexue.transport import debiased, frechet, oracle, rules, stack, training
+from kexue.transport import oracle, rules, stack, training
 
 MODELS, POINTS, DIMENSION, LATENT = 2, 6, 3, 4
 pytestmark = pytest.mark.usefixtures("as_a_user")
@@ -151,23 +151,3 @@ def test_training_refuses_what_has_another_shape(train, changed, said):
     train()
     with pytest.raises(ValueError, match=said):
         train(**changed)
-
-
-@pytest.mark.parametrize("estimate", [debiased.batch_wasserstein, debiased.debiased_wasserstein])
-def test_a_sampler_of_another_number_of_points_is_refused(estimate):
-    law = debiased.from_pool(torch.randn(40, 2, generator=source()))
-    for careless in (
-        lambda size, generator: law(size + 1, generator),
-        lambda size, generator: law(size, generator)[:, 0],
-    ):
-        for pair in ((law, careless), (careless, law)):
-            with pytest.raises(ValueError, match=r"a sampler must return shape \((5|10), d\)"):
-                estimate(*pair, 5, draws=2, generator=source())
-
-
-def test_features_that_are_no_row_a_point_are_refused():
-    x = points()[0]
-    assert frechet.features_of(lambda part: part[:, None, :], x).shape == (6, 3)
-    for careless in (lambda part: part.mean(0), lambda part: part[:1], lambda part: part.sum(1)):
-        with pytest.raises(ValueError, match=r"function must return shape \(6, features\).*got shape"):
-            frechet.features_of(careless, x)

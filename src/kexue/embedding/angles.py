@@ -128,33 +128,3 @@ def expected_largest_cosine(pairs: Real, n: Real) -> float:
     )
     above, _ = quad(some_pair_beyond, bend, 1, limit=200, epsabs=1e-10, epsrel=1e-10)
     return float(below + above - 1)
-
-
-def last_pair_dimension(vocabulary: Real, cosine: Real) -> float:
-    """The real n at which N² P(cos θ ≥ c) = 1: beyond it, typically no pair is that close.
-
-    Args:
-        vocabulary: number of words N ≥ 2.
-        cosine: c in (0, 1).
-
-    Returns:
-        A real dimension; it lies below the root of the annealed entropy by a multiple of log log N.
-
-    Raises:
-        ValueError: for N < 2, a cosine outside (0, 1), or fewer than one expected pair already at n = 2.
-    """
-    size, c = _checks.vocabulary(vocabulary), _checks.real("cosine", cosine, above=0)
-    if c >= 1:
-        raise ValueError(f"cosine must lie in (0, 1), got {cosine!r}")
-
-    def log_count(n: float) -> float:
-        return 2 * math.log(size) + math.log(max(cosine_tail(c, n), 1e-300))
-
-    if log_count(2.0) <= 0:
-        raise ValueError(
-            f"vocabulary {vocabulary!r} has fewer than one expected pair with cosine ≥ {cosine!r} at n = 2"
-        )
-    high = 4.0
-    while log_count(high) > 0:
-        high *= 2
-    return float(brentq(log_count, 2.0, high, xtol=1e-10))

@@ -7,7 +7,6 @@ from functools import cache
 
 import lap
 import numpy as np
-import ot
 from jaxtyping import Float64, Int64
 
 START_FROM = 128  # points; below, the solver is done before a start is found
@@ -140,6 +139,8 @@ def network(
     Raises:
         RuntimeError: when the solver gives up.
     """
+    import ot  # late: seconds, for what sets of one size with equal masses never need
+
     # POT's tolerances are absolute: for it the largest cost lies between ½ and 1, by a power of two, which is exact
     exponent = math.frexp(float(np.abs(cost).max()))[1]
     scaled = np.ldexp(cost, -exponent)
