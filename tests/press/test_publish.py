@@ -282,7 +282,7 @@ def test_a_killed_build_leaves_the_old_site_and_the_next_one_is_whole(book: Path
         "import sys; from pathlib import Path; from kexue.press.site.build import publish; "
         "from tests.site.tinybook import tiny_edition; publish(tiny_edition(Path(sys.argv[1])))"
     )
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'src'}"}
     builder = subprocess.Popen(
         [sys.executable, "-c", code, str(book)], env=environment, start_new_session=True
     )

@@ -242,13 +242,28 @@ class Site:
         self.chapters = self.data["chapters"]
         self.chapter = next((c for c in self.chapters if c["docname"] == docname), None)
 
+    @property
+    def rows(self) -> list[Row]:
+        """Every claim of the book."""
+        return [row for chapter in self.chapters for row in chapter["claims"]]
+
+    @property
+    def modules(self) -> list[Module]:
+        """The library's modules that have a page."""
+        return self.data["reference"]
+
+    @property
+    def root(self) -> str:
+        """The way up to the root of the site."""
+        return "../" * self._docname.count("/")
+
     def page(self, docname: str) -> str:
         """The address of another page."""
         return self._app.builder.get_relative_uri(self._docname, docname)
 
     def static(self, name: str) -> str:
         """The address of a file of `book/_static`."""
-        return "../" * self._docname.count("/") + f"_static/{name}"
+        return f"{self.root}_static/{name}"
 
     def claim(self, slug: str, claim: str) -> str:
         """The address of the place where a claim is measured; of its chapter if it is measured nowhere."""
