@@ -48,9 +48,9 @@ def declared(rows: Sequence[Row]) -> str:
     """The claims as they are declared, with what was known when they were."""
     body = (
         (
-            ("Claim", _statement(row) + f'<div class="kx-id">{row["id"]}</div>'),
+            ("Claim", f'{_statement(row)}<div class="kx-id">{row["id"]}</div>{_registered(row)}'),
             ("Expected", _expected(row)),
-            ("Kind", _kind(row) + _registered(row)),
+            ("Kind", _kind(row)),
             ("Source", escape(row["source"])),
         )
         for row in rows
