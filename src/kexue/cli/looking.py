@@ -31,7 +31,7 @@ def list_chapters(
 ) -> None:
     """Show the chapters: what each claims, and whether its stored runs are fresh, stale, failed or missing."""
     with errors():
-        from kexue.press.store.plan import FAILED, cost_of, plan, state_of
+        from kexue.press.store.plan import State, cost_of, plan, state_of
 
         book = book_of(chapters)
         rows = []
@@ -59,7 +59,7 @@ def list_chapters(
                 "runs": "",
                 **cost_of([]),
             }
-            rows.append({"chapter": chapter.slug, "part": chapter.part, "state": FAILED, **nothing})
+            rows.append({"chapter": chapter.slug, "part": chapter.part, "state": State.FAILED, **nothing})
     if as_json:
         print_json(rows)
     else:

@@ -38,6 +38,7 @@ from kexue.press.execution.trace import TRACE_CELL, TRACE_TAG
 from kexue.press.project import LIBRARY, PressError, cpu_name, signal_name
 from kexue.press.sources.cells import assigned_names, parse
 from kexue.press.sources.chapter import Chapter
+from kexue.press.store.failure import Failure
 from kexue.press.store.fingerprint import differences, fingerprint, forget
 from kexue.press.store.plan import Unit
 from kexue.press.store.store import NOTEBOOK, PARTIAL, Run, Store
@@ -77,7 +78,7 @@ def make(
         shutil.rmtree(workspace / SCRATCH, ignore_errors=True)
         error.failure.update(seconds=time.monotonic() - clock, peak_rss_mb=round(watch.peak_rss / 2**20))
         with contextlib.suppress(PressError):  # on a full disk the failure itself is still told
-            store.fail(workspace, unit.key, error.failure)
+            store.fail(workspace, unit.key, Failure.from_record(error.failure))
         raise
     except OSError as error:
         shutil.rmtree(workspace, ignore_errors=True)

@@ -10,7 +10,7 @@ from typing import Any
 from kexue.press.project import PressError
 from kexue.press.results.pooled import rows
 from kexue.press.sources.chapter import Chapter
-from kexue.press.store.plan import FRESH, Unit
+from kexue.press.store.plan import State, Unit
 
 VALUES_KEPT = 100  # replicates a record lists one by one; of more, their mean, interval and number say enough
 
@@ -41,7 +41,7 @@ def freeze(chapter: Chapter, units: Sequence[Unit], profile: str) -> Path:
     Raises:
         PressError: when a unit is not fresh: only what the present code measured goes on record.
     """
-    behind = [f"{unit.name}: {unit.state}" for unit in units if unit.state != FRESH]
+    behind = [f"{unit.name}: {unit.state}" for unit in units if unit.state != State.FRESH]
     if behind or not units:
         raise PressError(
             f"only fresh runs can be frozen; run kexue run {chapter.slug} --profile {profile} first "

@@ -10,7 +10,7 @@ from typing import Any
 from kexue.press.results.pooled import represented, rows
 from kexue.press.results.record import frozen, verdict_differences
 from kexue.press.sources.chapter import Chapter
-from kexue.press.store.plan import FRESH, plan, state_of
+from kexue.press.store.plan import State, plan, state_of
 from kexue.press.store.store import Store
 
 
@@ -70,7 +70,7 @@ def edition(
         for unit in units:
             for reason in unit.reasons():
                 reasons.setdefault(reason, []).append(str(unit.seed))
-        every = len([unit for unit in units if unit.state != FRESH])
+        every = len([unit for unit in units if unit.state != State.FRESH])
         found.append(
             ChapterEdition(
                 chapter=chapter,

@@ -1,7 +1,7 @@
 """What a run depends on, part by part, and the key that addresses its result.
 
 Key = code cells + parameters + every `kexue` module reached by import, transitively + digests of the data read
-+ versions of the packages that decide numbers + device class. Comments, docstrings and layout do not count.
++ versions of the packages they import + device class. Comments, docstrings and layout do not count.
 """
 
 from __future__ import annotations
@@ -9,12 +9,10 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +20,28 @@ from kexue.data import registry
 from kexue.press.project import LIBRARY, PressError, is_press
 from kexue.press.sources.cells import parse
 from kexue.press.sources.chapter import Chapter
+from kexue.press.store.syntax import canonical, without_docstrings
+from kexue.press.store.versions import third_party, versions
 
 if TYPE_CHECKING:
     from grimp import ImportGraph
 
-DECIDING_PACKAGES = ("torch", "numpy", "scipy", "pandas")
+SCHEME = 2  # how digests are made; those of another scheme cannot be compared
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a run depends on; two runs with equal fingerprints give the same numbers."""
+    """What a run depends on; two runs with equal fingerprints give the same numbers.
+
+    Args:
+        cells: digests of the code cells, in order.
+        modules: digests of the modules of this library, by dotted name.
+        parameters: profile, seed, changed settings.
+        data: digests of the data sets, by name.
+        versions: of Python and of the packages imported.
+        device: "cpu" or "cuda".
+        scheme: how the digests were made.
+    """
 
     cells: tuple[str, ...]
     modules: dict[str, str]
@@ -39,6 +49,7 @@ class Fingerprint:
     data: dict[str, str]
     versions: dict[str, str]
     device: str
+    scheme: int = SCHEME
 
     @property
     def key(self) -> str:
@@ -55,35 +66,52 @@ class Fingerprint:
         return {**asdict(self), "cells": list(self.cells)}
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> Fingerprint:
-        """The fingerprint that `record` was made from."""
-        return cls(**{**record, "cells": tuple(record["cells"])})
+    def from_record(cls, record: Any) -> Fingerprint:
+        """The fingerprint that `record` was made from, by this press or an older one.
+
+        Raises:
+            ValueError: when it is none.
+        """
+        try:
+            return cls(**{"scheme": 1, **record, "cells": tuple(record["cells"])})
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"a fingerprint must hold {', '.join(cls.__annotations__)}: {error}") from error
+
+    def distance(self, other: Fingerprint) -> int:
+        """How many parts differ: the run with the smallest is the one to compare with."""
+        if self.scheme != other.scheme:
+            return 10**9
+        steps = SequenceMatcher(None, self.cells, other.cells, autojunk=False).get_opcodes()
+        cells = sum(max(b - a, d - c) for step, a, b, c, d in steps if step != "equal")
+        parts = (
+            (self.modules, other.modules),
+            (self.data, other.data),
+            (self.versions, other.versions),
+            ({"device": self.device}, {"device": other.device}),
+        )
+        return cells + sum(len(dict(mine.items() ^ theirs.items())) for mine, theirs in parts)
 
 
 def _sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class _Code:
+    """What a piece of code is: its digest, and the third-party modules it imports."""
+
+    digest: str
+    imported: frozenset[str]
+
+
 @cache
-def _cell_digest(source: str) -> str:
-    """Digest of a cell: a string that stands alone is its output, and so is what a last semicolon hides."""
+def _cell(source: str) -> _Code:
+    """A code cell: a string that stands alone is its output, and so is what a last semicolon hides."""
     tree = parse(source)
+    imported = third_party(tree)
     silent = source.rstrip().endswith(";")
-    return _sha(f"{silent}{[normalised(statement) for statement in tree.body]}")[:16]
-
-
-def normalised(tree: ast.AST) -> str:
-    """The tree without what does not compute: positions, comments, layout, docstrings."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:] or [ast.Pass()]
-    return ast.dump(tree)
+    said = [canonical(without_docstrings(statement)) for statement in tree.body]
+    return _Code(_sha(f"{silent}{said}")[:16], imported)
 
 
 @cache
@@ -97,14 +125,15 @@ def _graph() -> ImportGraph:
 
 
 @cache
-def module_digest(module: str) -> str:
-    """Digest of a module's code, without comments and docstrings."""
-    return _text_digest(_source_of(module).read_text(encoding="utf-8"))
+def _module(module: str) -> _Code:
+    """A module of this library, without comments and docstrings."""
+    return _text(_source_of(module).read_text(encoding="utf-8"))
 
 
 @cache
-def _text_digest(source: str) -> str:
-    return _sha(normalised(ast.parse(source)))[:32]
+def _text(source: str) -> _Code:
+    tree = ast.parse(source)
+    return _Code(_sha(canonical(without_docstrings(tree)))[:32], third_party(tree))
 
 
 def _source_of(module: str) -> Path:
@@ -132,19 +161,7 @@ def closure(imported: Iterable[str]) -> tuple[str, ...]:
 def forget() -> None:
     """Forget what was read of the sources, so that the next fingerprint reads them again."""
     _graph.cache_clear()
-    module_digest.cache_clear()
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide numbers."""
-    found = {"python": platform.python_version()}
-    for package in DECIDING_PACKAGES:
-        try:
-            found[package] = metadata.version(package).split("+")[0]
-        except metadata.PackageNotFoundError:
-            found[package] = "absent"
-    return found
+    _module.cache_clear()
 
 
 def fingerprint(
@@ -162,18 +179,23 @@ def fingerprint(
     parameters: dict[str, Any] = {"profile": profile, "seed": seed}
     if settings:
         parameters["settings"] = dict(settings)
+    cells = [_cell(cell.source) for cell in chapter.code_cells]
+    modules = {module: _module(module) for module in closure(chapter.imports())}
+    imported = frozenset[str]().union(*(code.imported for code in (*cells, *modules.values())))
     return Fingerprint(
-        cells=tuple(_cell_digest(cell.source) for cell in chapter.code_cells),
-        modules={module: module_digest(module) for module in closure(chapter.imports())},
+        cells=tuple(cell.digest for cell in cells),
+        modules={name: module.digest for name, module in modules.items()},
         parameters=parameters,
         data={name: registry()[name].digest for name in chapter.data},
-        versions=versions(),
+        versions=versions(imported),
         device=device,
     )
 
 
 def differences(chapter: Chapter, then: Fingerprint, now: Fingerprint) -> list[str]:
     """What changed from `then` to `now`, as sentences: cells by line, modules by dotted name, data, versions."""
+    if then.scheme != now.scheme:
+        return ["the stored run is of an older press, whose digests say nothing of what changed"]
     found = []
     if len(then.cells) != len(now.cells):
         found.append(f"the chapter has {len(now.cells)} code cells, it had {len(then.cells)}")
