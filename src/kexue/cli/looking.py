@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import typer
@@ -35,8 +36,9 @@ def list_chapters(
 
         book = book_of(chapters)
         rows = []
+        index = cache(book.store.index)
         for chapter in book.chapters:
-            units = plan(book.store, [chapter], profile=profile, device=device)
+            units = plan(book.store, [chapter], profile=profile, device=device, index=index)
             rows.append(
                 {
                     "chapter": chapter.slug,

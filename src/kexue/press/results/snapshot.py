@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,9 @@ def edition(
 ) -> Edition:
     """Gather what the store and the records hold of each chapter at `profile`."""
     found = []
+    index = cache(store.index)
     for chapter in chapters:
-        units = plan(store, [chapter], profile=profile, device=device, seeds=seeds)
+        units = plan(store, [chapter], profile=profile, device=device, seeds=seeds, index=index)
         ledger = rows(chapter, units, profile)
         last = [unit.last for unit in represented(units) if unit.last is not None]
         reasons: dict[str, list[str]] = {}  # by reason, the seeds it holds for

@@ -10,15 +10,15 @@ import ast
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kexue.data import registry
 from kexue.press.project import LIBRARY, PressError, is_press
-from kexue.press.sources.cells import parse
+from kexue.press.sources.cells import imported_names, parse
 from kexue.press.sources.chapter import Chapter
 from kexue.press.store.syntax import canonical, without_docstrings
 from kexue.press.store.versions import third_party, versions
@@ -51,10 +51,10 @@ class Fingerprint:
     device: str
     scheme: int = SCHEME
 
-    @property
+    @cached_property
     def key(self) -> str:
         """SHA-256 over all parts, shortened to 32 hexadecimal digits (128 bits)."""
-        return _sha(json.dumps(asdict(self), sort_keys=True))[:32]
+        return _sha(json.dumps(self.record(), sort_keys=True))[:32]
 
     @property
     def code(self) -> str:
@@ -63,7 +63,7 @@ class Fingerprint:
 
     def record(self) -> dict[str, Any]:
         """The fingerprint as plain data, ready for JSON."""
-        return {**asdict(self), "cells": list(self.cells)}
+        return {name: getattr(self, name) for name in self.__annotations__} | {"cells": list(self.cells)}
 
     @classmethod
     def from_record(cls, record: Any) -> Fingerprint:
@@ -98,20 +98,22 @@ def _sha(text: str) -> str:
 
 @dataclass(frozen=True)
 class _Code:
-    """What a piece of code is: its digest, and the third-party modules it imports."""
+    """What a piece of code is: its digest, and what it imports of this library and of others."""
 
     digest: str
-    imported: frozenset[str]
+    own: frozenset[str]
+    others: frozenset[str]
 
 
 @cache
 def _cell(source: str) -> _Code:
     """A code cell: a string that stands alone is its output, and so is what a last semicolon hides."""
     tree = parse(source)
-    imported = third_party(tree)
+    own = frozenset(name for name in imported_names(tree) if name.split(".")[0] == "kexue")
+    others = third_party(tree)
     silent = source.rstrip().endswith(";")
     said = [canonical(without_docstrings(statement)) for statement in tree.body]
-    return _Code(_sha(f"{silent}{said}")[:16], imported)
+    return _Code(_sha(f"{silent}{said}")[:16], own, others)
 
 
 @cache
@@ -133,7 +135,7 @@ def _module(module: str) -> _Code:
 @cache
 def _text(source: str) -> _Code:
     tree = ast.parse(source)
-    return _Code(_sha(canonical(without_docstrings(tree)))[:32], third_party(tree))
+    return _Code(_sha(canonical(without_docstrings(tree)))[:32], frozenset(), third_party(tree))
 
 
 def _source_of(module: str) -> Path:
@@ -180,8 +182,10 @@ def fingerprint(
     if settings:
         parameters["settings"] = dict(settings)
     cells = [_cell(cell.source) for cell in chapter.code_cells]
-    modules = {module: _module(module) for module in closure(chapter.imports())}
-    imported = frozenset[str]().union(*(code.imported for code in (*cells, *modules.values())))
+    modules = {
+        module: _module(module) for module in closure(frozenset[str]().union(*(cell.own for cell in cells)))
+    }
+    imported = frozenset[str]().union(*(code.others for code in (*cells, *modules.values())))
     return Fingerprint(
         cells=tuple(cell.digest for cell in cells),
         modules={name: module.digest for name, module in modules.items()},

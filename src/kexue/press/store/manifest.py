@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 
@@ -51,7 +52,7 @@ class Manifest:
         """By which the newest run is found."""
         return self.sequence, self.finished
 
-    @property
+    @cached_property
     def unit(self) -> str:
         """Of which unit, as one text to compare by (see `unit_of`)."""
         return unit_of(self.chapter, self.profile, self.seed, self.settings)

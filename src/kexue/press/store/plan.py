@@ -161,6 +161,7 @@ def plan(
     device: str,
     seeds: tuple[int, ...] | None = None,
     grid: Mapping[str, Sequence[Any]] | None = None,
+    index: Callable[[], Index] | None = None,
 ) -> list[Unit]:
     """The units of the chapters that have `profile`, with as many seeds as each asks for unless `seeds` names them.
 
@@ -171,8 +172,9 @@ def plan(
         device: "auto", "cpu" or "cuda" (see `device_class`).
         seeds: the seeds, or None.
         grid: values to try by name of a chapter's setting; every combination is run.
+        index: gives the store's index (see `unit`); None: it is read here, once, if anything is not fresh.
     """
-    index = cache(store.index)  # of a large store, reading it takes longer than all the rest
+    index = index or cache(store.index)  # of a large store, reading it takes longer than all the rest
     points = [dict(zip(grid or (), values, strict=True)) for values in product(*(grid or {}).values())]
     return [
         unit(

@@ -48,7 +48,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._peeked: dict[str, Manifest | None] = {}  # by path: a run's folder never changes what it is of
+        self._peeked: dict[str, tuple[Path, Manifest] | None] = {}  # a folder never changes what it is of
 
     def get(self, key: str) -> Run | None:
         """The newest run of that key that verifies; a damaged one counts as absent (see `damaged`)."""
@@ -77,9 +77,10 @@ class Store:
         found = []
         for path in run_folders(self.folder / "runs"):
             if path not in self._peeked:
-                self._peeked[path] = peek(path)
-            if (manifest := self._peeked[path]) is not None:
-                found.append((Path(path), manifest))
+                manifest = peek(path)
+                self._peeked[path] = (Path(path), manifest) if manifest is not None else None
+            if (entry := self._peeked[path]) is not None:
+                found.append(entry)
         return found
 
     def index(self) -> Index:
