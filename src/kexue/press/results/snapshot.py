@@ -12,7 +12,7 @@ from kexue.press.project import PressError
 from kexue.press.results.pooled import PooledRow, problems, represented, rows
 from kexue.press.results.record import Frozen, Recorded, frozen, read_record, record_name, verdict_differences
 from kexue.press.sources.chapter import Chapter
-from kexue.press.store.plan import Unit, plan, state_of
+from kexue.press.store.plan import State, Unit, plan, state_of
 from kexue.press.store.store import Store
 
 
