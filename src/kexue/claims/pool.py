@@ -103,7 +103,7 @@ def verdict_of(claim: Claim, pooled: Pooled, profile: str) -> Verdict:
 
     Returns:
         "reproduced", "refuted", "inconclusive", or "untested" when nothing was measured or `profile` is below
-        the claim's scale.
+            the claim's scale.
     """
     if pooled.n == 0 or PROFILES.index(profile) < PROFILES.index(claim.scale):
         return "untested"

@@ -53,7 +53,7 @@ def beam(
 
     Returns:
         The best finished hypothesis of every context; where there is none, the best unfinished prefix. (At the horizon
-        transformers lets unfinished prefixes compete with finished ones, which matters when ``length_penalty > 0``.)
+            transformers lets unfinished prefixes compete with finished ones, which matters when ``length_penalty > 0``.)
 
     Raises:
         ValueError: as ``decode`` does, and for a width below 1 or not below the vocabulary.

@@ -12,6 +12,7 @@ from kexue.checks import returned
 from kexue.density import _checks
 from kexue.density.gradients import Objective
 from kexue.density.vae import VAE
+from kexue.progress import progress
 
 Draw = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -112,7 +113,8 @@ def train(
     optimiser = torch.optim.Adam(parameters, lr=learning_rate)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     stops = {round(steps * (i + 1) / _checks.count("checkpoints", checkpoints)) for i in range(checkpoints)}
-    for step, rows in enumerate(_batches(len(data), batch, steps, generator)):
+    batches = _batches(len(data), batch, steps, generator)
+    for step, rows in zip(progress(range(steps), "VAE"), batches, strict=False):
         x = returned("draw", draw(data[rows], generator), (batch, *data.shape[1:]), (batch, *data.shape[1:]))
         optimiser.zero_grad()
         bounds = objective(model.log_joint(x), model.encode(x), samples, generator=generator)

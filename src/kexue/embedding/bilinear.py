@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 
 from kexue.embedding import _checks
 from kexue.embedding._checks import Real
+from kexue.progress import progress
 
 
 class Fit(NamedTuple):
@@ -142,7 +143,7 @@ def fit_bilinear(
         cross_entropy = -(target * (codes[0] @ codes[1].T).log_softmax(1)).sum(1).mean()
         return negative_entropy + cross_entropy, codes
 
-    for _ in range(steps):
+    for _ in progress(range(steps), f"fit in {n} dimensions"):
         loss, _ = divergence()
         (vectors.grad,) = torch.autograd.grad(loss, [vectors])
         optimiser.step()

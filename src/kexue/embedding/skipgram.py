@@ -25,6 +25,7 @@ from torch.nn.functional import logsigmoid, pad
 from kexue.arrays import Numbers, array
 from kexue.embedding import _checks
 from kexue.embedding.corpus import Tokens
+from kexue.progress import progress
 
 _SPAN = 16  # tokens that share one banded product: (16 + 2·window)-wide, wide enough for a matrix unit
 
@@ -161,7 +162,7 @@ def train_skipgram(
     contexts = torch.zeros(vocabulary, n, device=device)
     squares = torch.zeros(2, vocabulary, 1, device=device)
     step, steps = 0, epochs * math.ceil(float(keep.sum()) / batch)
-    for _ in range(epochs):
+    for _ in progress(range(epochs), "skip-gram"):
         kept = torch.rand(len(ids), generator=generator, device=device, dtype=torch.float64) < keep
         for part in _spans(ids[kept], lines[kept], window, batch, generator):
             rate = learning_rate * max(0.1, 1 - 0.9 * step / steps)

@@ -11,10 +11,10 @@ from kexue.arrays import Numbers, array
 def normalise(
     table: Float64[np.ndarray, "rows tasks"] | Numbers, reference: int
 ) -> Float64[np.ndarray, "rows tasks"]:
-    r"""Divide every task by the score of a reference row.
+    """Divide every task by the score of a reference row.
 
-    The geometric mean of the ratios is $G(x/r) = G(x)/G(r)$: its order does not depend on the reference.
-    The arithmetic mean of the ratios weighs task i by $1/r_i$: its order does.
+    The geometric mean of the ratios is G(x/r) = G(x)/G(r): its order does not depend on the reference.
+    The arithmetic mean of the ratios weighs task i by 1/r_i: its order does.
 
     Args:
         table: scores, shape (rows, tasks).

@@ -83,7 +83,7 @@ def wasserstein(
 
     Returns:
         The value as a float, and the rest on the device of x, masses and potentials in float64. No gradient passes:
-        `oracle.exact_loss` has one.
+            `oracle.exact_loss` has one.
 
     Raises:
         TypeError: for tensors that are not floating point.

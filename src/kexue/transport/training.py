@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from kexue.checkpoint import Checkpoint, Stateful
 from kexue.checks import returned
+from kexue.progress import progress
 from kexue.transport.rules import Rules
 from kexue.transport.stack import StackedCritic
 
@@ -50,7 +51,7 @@ def train_critics(
     """
     _sizes(steps, batch)
     optimiser = _adam(critic, learning_rate)
-    for _ in range(steps):
+    for _ in progress(range(steps), "critics"):
         _critic_step(
             critic,
             rules,
@@ -114,7 +115,7 @@ def train_gans(
         "of_critic": of_critic,
     }
     done, seen = (0, []) if checkpoint is None else checkpoint.restore(parts, generator)
-    for step in range(done, steps):
+    for step in progress(range(done, steps), "GANs"):
         if checkpoint is not None:
             checkpoint.keep(step, steps, parts, generator, seen)
         if watch is not None and step % every == 0:
@@ -165,7 +166,7 @@ def train_without_critic(
     """
     _sizes(steps, batch)
     optimiser = _adam(producer, learning_rate)
-    for _ in range(steps):
+    for _ in progress(range(steps), "generators"):
         real = _drawn("draw_real", draw_real, batch, models)
         latent = _drawn("draw_latent", draw_latent, batch, models)
         fake = returned("producer", producer(latent), real.shape, latent.shape)
