@@ -1,6 +1,8 @@
 """A kernel that does not come up, or hangs at its start, is replaced: nothing of the chapter has run yet."""
 
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -93,3 +95,10 @@ def test_a_kernel_is_reached_by_its_own_folder_however_long_the_usual_one_is(
     _, notebook = run_a_cell({}, tmp_path / "partial.ipynb")
     assert notebook.cells[0].execution_count == 1
     assert not list(usual.iterdir())
+
+
+def test_the_process_of_a_run_loads_what_it_needs_before_it_is_given_one():
+    """It is started while the cluster starts: what it loads then, nobody waits for."""
+    code = "import sys; from kexue.press.execution import process; process._load(); print('papermill' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "True\n", done.stderr

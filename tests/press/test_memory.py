@@ -26,12 +26,13 @@ time.sleep(600)
 
 def test_what_forks_share_is_counted_once():
     with subprocess.Popen([sys.executable, "-c", FORKS], stdout=subprocess.PIPE, text=True) as process:
+        family = [psutil.Process(process.pid)]
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
+            family += family[0].children()
             memory = Memory(process.pid)
             memory.look()
-            family = [psutil.Process(process.pid), *psutil.Process(process.pid).children()]
             resident = sum(one.memory_info().rss for one in family)
             assert len(memory.seen) == 6
             assert resident > 500 * 2**20
