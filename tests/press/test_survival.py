@@ -47,6 +47,7 @@ def test_ending_the_command_leaves_no_kernel_and_loses_no_finished_run(book: Tin
     process.communicate(timeout=30)
     assert process.returncode == (-9 if how is signal.SIGKILL else 130)
     assert_gone(pids)
+    assert how is signal.SIGKILL or not list((book.store / "tmp").iterdir())
     assert book.state("afirst") == "fresh"
     book.write("second")
     again = book.kexue("run")

@@ -208,7 +208,8 @@ class Progress:
         elif event.name is EventName.CELL:
             self._running[name]["where"] = f"cell {event.cell} of {event.cells}"
         elif event.name in (EventName.DONE, EventName.FAILED):
-            took = time.monotonic() - self._running.pop(name, {"since": time.monotonic()})["since"]
+            began = self._running.pop(name, None)
+            took = time.monotonic() - began["since"] if began else 0.0
             self._ended += 1
             self._line(f"{event.name:<6} {name} ({took:.1f} s; {self._ended} of {self._total})")
 

@@ -11,10 +11,8 @@ AHEAD = 64  # units that are handed on at a time; each holds a lock file
 _KERNEL = 128  # open files of a notebook's kernel: 66 for the smallest chapter, and some to spare
 _COMMAND = 64  # those of the command: 20 measured
 _RUN = 4  # those of the command for a run: its process's two pipes and what it takes to start it
-_THREADS, _THREADS_OF_A_RUN = (
-    32,
-    32,
-)  # of the command (12 measured) and of a run (24): the system counts threads
+_THREADS = 32  # of the command: 12 measured; the system counts threads as processes
+_THREADS_OF_A_RUN = 32  # 24 measured
 
 
 def check(units: int, at_a_time: int = 0) -> None:

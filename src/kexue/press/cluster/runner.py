@@ -135,11 +135,7 @@ def _here(
         gpus = clusters.gpus_here() if any(unit.device == "cuda" for unit in units) else []
         client = ended.enter_context(clusters.local(at_a_time, gpus, scratch=store.folder / "tmp"))
         threads = max(1, cores() // at_a_time)
-        dispatcher = Dispatcher(client, store, force, tell, threads=threads, warn=warn)
-        try:
-            return dispatcher.run(units)
-        finally:
-            dispatcher.end()
+        return Dispatcher(client, store, force, tell, threads=threads, warn=warn).run(units)
 
 
 def _fitting(units: Sequence[Unit]) -> int:

@@ -90,12 +90,15 @@ class Dispatcher:
                 self._check_workers()
                 self._check_runs()
         finally:
+            if self.threads is not None:
+                self._end_here()
             for job in jobs:
                 if job.lock is not None:
+                    self.store.sweep(job.unit.key)
                     job.lock.release()
         return [job.outcome for job in jobs if job.outcome is not None]
 
-    def end(self) -> None:
+    def _end_here(self) -> None:
         """End what still runs on this machine."""
         if self.running:
             self.client.cancel([job.future for job in self.running.values()])
