@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,9 @@ from kexue.cli.options import (
     print_json,
     seeds_of,
 )
+
+if TYPE_CHECKING:
+    from kexue.press.results.sweeps import SweepRow
 
 
 @app.command("list")
@@ -160,7 +163,7 @@ def table(
     raise typer.Exit(book.code)
 
 
-def _moved(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _moved(found: list[SweepRow]) -> list[SweepRow]:
     """The rows of claims that the settings make a difference to."""
     seen: dict[tuple[str, str], set[tuple[str, float | None]]] = {}
     for row in found:

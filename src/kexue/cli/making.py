@@ -140,7 +140,7 @@ def freeze(
         (found,) = book.chapters
         found.seeds(profile)
         units: list[Unit] = plan(book.store, [found], profile=profile, device=device, seeds=seeds_of(seeds))
-        typer.echo(str(put_on_record(found, units, profile)))
+        typer.echo(str(put_on_record(found, units, profile, warn=lambda text: typer.echo(text, err=True))))
 
 
 @app.command()
@@ -152,13 +152,17 @@ def new(
             help="generative, language, optimisation, regularisation or architecture.", show_default=False
         ),
     ],
+    subject: Annotated[
+        str, typer.Option(help="The package of the library for its experiments; default: its name.")
+    ] = "",
     title: Annotated[str, typer.Option(help="Its English title.")] = "",
     title_zh: Annotated[str, typer.Option("--title-zh", help="Its Chinese title.")] = "",
 ) -> None:
-    """Make the skeleton of a chapter, with a claim, a picture and the test that plants a fault."""
+    """Make the skeleton of a chapter: a claim, a picture, its library module, their tests, a planted fault."""
     with errors():
         from kexue.press.project import find_root
         from kexue.press.sources.new import make_chapter
 
-        for path in make_chapter(find_root(), chapter, part=part, title=title, title_zh=title_zh):
+        made = make_chapter(find_root(), chapter, part=part, subject=subject, title=title, title_zh=title_zh)
+        for path in made:
             typer.echo(str(path))

@@ -115,7 +115,7 @@ class Trainer:
             group["lr"] = learning_rate(self.step, self.steps, self.peak, self.floor, self.rise)
         with torch.autocast(x.device.type, dtype=dtype, enabled=dtype is not None):
             out = self.model(x, generator=self.generator)
-        distortion = -self.model.likelihood.log_prob(out.parameters, x).mean()
+        distortion = -self.model.log_likelihood(out.parameters, x).mean()
         kl = out.kl.mean(0)
         beta = warm_up(self.step - self.step % self.every, self.steps, self.portion)
         warming = warm_up(self.step, self.steps, self.portion) < 1

@@ -99,9 +99,15 @@ def collect(unit: Unit, executed: Any) -> tuple[dict[str, Any], list[Any], list[
             f"it did {len(declared)} and {len(closing)} times"
         )
     measurements = [output["measurement"] for output in _outputs(executed, MEASUREMENT_MIME)]
-    if [m["id"] for m in measurements] != list(closing[0]["measured"]):
+    shown = [m["id"] for m in measurements]
+    twice = sorted({id for id in shown if shown.count(id) > 1})
+    if twice:
         raise incomplete(
-            f"chapter {slug!r} measured {closing[0]['measured']}, but its outputs show {[m['id'] for m in measurements]}: "
+            f"chapter {slug!r} measured {', '.join(twice)} more than once; one measurement a run"
+        )
+    if shown != list(closing[0]["measured"]):
+        raise incomplete(
+            f"chapter {slug!r} measured {closing[0]['measured']}, but its outputs show {shown}: "
             "claims.verdicts() must come after the last measurement, and no output may be cleared"
         )
     ordered = {"profile": unit.profile, "seed": unit.seed}
@@ -111,7 +117,8 @@ def collect(unit: Unit, executed: Any) -> tuple[dict[str, Any], list[Any], list[
             f"chapter {slug!r} was to run with {ordered}, but its claims were declared with {used}"
         )
     ids = [claim["id"] for claim in declared[0]["claims"]]
-    if declared[0]["claims"] != [claim.record() for claim in unit.chapter.claims]:
+    run_as = [(claim["id"], claim["over"], claim["unit"]) for claim in declared[0]["claims"]]
+    if sorted(run_as) != sorted((claim.id, claim.over, claim.unit) for claim in unit.chapter.claims):
         raise incomplete(
             f"chapter {slug!r} declares other claims when run ({ids}) than its claims cell shows"
         )

@@ -16,6 +16,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from kexue.press.execution.order import Order
+
 TERMINATED = 143
 
 
@@ -38,8 +40,8 @@ def main() -> int:
     line = sys.stdin.readline()
     if not line:  # not needed after all
         return 0
-    order = json.loads(line)
-    with open(order["log"], "wb", buffering=0) as log:
+    order = Order.from_line(line)
+    with open(order.log, "wb", buffering=0) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
 
@@ -57,7 +59,7 @@ def main() -> int:
     from kexue.press.store.plan import unit
     from kexue.press.store.store import Store, Unwritable
 
-    watch = Watch(lambda pid: tell("kernel", pid=pid), memory_limit=order["memory_limit"])
+    watch = Watch(lambda pid: tell("kernel", pid=pid), memory_limit=order.memory_limit)
 
     def end(*_: object) -> None:
         watch.kill("ended")
@@ -70,21 +72,27 @@ def main() -> int:
     signal.signal(signal.SIGTERM, end)
     threading.Thread(target=end_with_caller, daemon=True).start()
 
-    root = Path(order["root"])
-    store = Store(Path(order["store"]))
-    parameters = {name: order[name] for name in ("profile", "seed", "device", "settings")}
+    root = Path(order.root)
+    store = Store(Path(order.store))
     try:
-        chapter = Chapter(root, root / order["path"])
-        work = unit(store, chapter, **parameters)
-        ordered = Fingerprint.from_record(order["fingerprint"])
+        chapter = Chapter(root, root / order.path)
+        work = unit(
+            store,
+            chapter,
+            profile=order.profile,
+            seed=order.seed,
+            device=order.device,
+            settings=order.settings,
+        )
+        ordered = Fingerprint.from_record(order.fingerprint)
         if work.key != ordered.key:
             tell("refused", message="; ".join(differences(chapter, ordered, work.fingerprint)))
             return 1
         run = make(
             work,
             store,
-            threads=order["threads"],
-            origin=order["origin"],
+            threads=order.threads,
+            origin=order.origin,
             on_cell=lambda i, n: tell("cell", index=i, of=n),
             watch=watch,
         )

@@ -6,7 +6,7 @@ import resource
 import sys
 from typing import Any
 
-from kexue.press.project import LIBRARY, is_press
+from kexue.press.project import LIBRARY, decides_nothing
 
 TRACE_MIME = "application/vnd.kexue.trace+json"
 TRACE_TAG = "kexue-trace"
@@ -15,7 +15,9 @@ TRACE_CELL = "import kexue.press.execution.trace as _kexue_trace\n_kexue_trace.e
 
 def trace() -> dict[str, Any]:
     """The modules of this library that are loaded, the data read, CPU seconds, peak memory, the GPU used."""
-    modules = sorted(name for name in sys.modules if name.split(".")[0] == "kexue" and not is_press(name))
+    modules = sorted(
+        name for name in sys.modules if name.split(".")[0] == "kexue" and not decides_nothing(name)
+    )
     reader = sys.modules.get("kexue.data.reader")
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     found: dict[str, Any] = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kexue.data import registry
 from kexue.press.project import addresses
-from kexue.press.results.benchmarks import benchmarks
+from kexue.press.results.benchmarks import benchmark_problems, benchmarks
 from kexue.press.site.excerpt import excerpt
 from kexue.press.sources.catalogue import PARTS
 
@@ -67,7 +67,7 @@ def mistakes(edition: Edition, data: dict[str, Any]) -> tuple[str, ...]:
         slug, source = chapter.chapter.slug, chapter.chapter.source
         if chapter.state != "fresh":
             found.append("; ".join([f"{slug} is {chapter.state}", *_reasons(chapter)]))
-        found += [f"{slug}: {difference}" for difference in chapter.differences]
+        found += [f"{slug}: {wrong}" for wrong in (*chapter.differences, *chapter.problems)]
         known = {row["id"] for row in chapter.claims}
         unknown = sorted(set(_NAMED_CLAIM.findall(source)) - known)
         found += [
@@ -76,7 +76,7 @@ def mistakes(edition: Edition, data: dict[str, Any]) -> tuple[str, ...]:
         ]
         missing = sorted(set(_LIBRARY.findall(source)) - set(data["library"]))
         found += [f"{slug}: the text shows {name}, which is not in src/" for name in missing]
-    return tuple(found)
+    return tuple(found + benchmark_problems(edition.root))
 
 
 def _data_sets(edition: Edition) -> dict[str, dict[str, str]]:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from kexue.claims.display import measured
 from kexue.press.project import REPOSITORY, PressError, addresses, head
 from kexue.press.site.excerpt import excerpt
+from kexue.press.site.rejudge import judge_anew
+from kexue.press.store.plan import FRESH
 
 if TYPE_CHECKING:
     from kexue.press.results.snapshot import ChapterEdition, Edition
@@ -54,6 +56,8 @@ def readers_notebook(
         return None
     at = addresses(root)
     notebook: dict[str, Any] = json.loads(json.dumps(edition.notebook))
+    if edition.state == FRESH:
+        judge_anew(notebook, edition.chapter, edition.profile)
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             text = plain_markdown("".join(cell["source"]), edition, root)

@@ -189,7 +189,8 @@ class Preview:
         from kexue.press.sources.catalogue import select
 
         (chapter,) = select(self.root, [self.slug])
-        own = [chapter.path, self.root / "_config.yml", self.root / "_toc.yml"]
+        chinese = self.root / "book" / "zh" / f"{chapter.slug}.yml"
+        own = [chapter.path, chinese, self.root / "_config.yml", self.root / "_toc.yml"]
         for path in [*own, *(self.root / "book" / "_static").rglob("*"), *(self.root / "src").rglob("*.py")]:
             if path.is_file():
                 yield path, path.stat().st_mtime_ns

@@ -1,7 +1,8 @@
 """What a run depends on, part by part, and the key that addresses its result.
 
 Key = code cells + parameters + every `kexue` module reached by import, transitively + digests of the data read
-+ versions of the packages that decide numbers + device class. Comments, docstrings and layout do not count.
++ versions of the packages that decide numbers + device class. Comments, docstrings and layout do not count. Of a claim
+count its id, its unit and what it is taken over: wording, bar and source are judged anew whenever a page is made.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kexue.claims import Claim
 from kexue.data import registry
-from kexue.press.project import LIBRARY, PressError, is_press
+from kexue.press.project import LIBRARY, PressError, decides_nothing
 from kexue.press.sources.cells import parse
-from kexue.press.sources.chapter import Chapter
+from kexue.press.sources.chapter import CLAIMS_TAG, Chapter
 
 if TYPE_CHECKING:
     from grimp import ImportGraph
@@ -72,6 +74,11 @@ def _cell_digest(source: str) -> str:
     return _sha(f"{silent}{[normalised(statement) for statement in tree.body]}")[:16]
 
 
+def _claims_digest(claims: Iterable[Claim]) -> str:
+    """Digest of the claims cell: what a measurement is recorded under, and no more."""
+    return _sha(json.dumps(sorted((claim.id, claim.over, claim.unit) for claim in claims)))[:16]
+
+
 def normalised(tree: ast.AST) -> str:
     """The tree without what does not compute: positions, comments, layout, docstrings."""
     for node in ast.walk(tree):
@@ -120,7 +127,7 @@ def closure(imported: Iterable[str]) -> tuple[str, ...]:
     waiting = {"kexue", *imported}
     while waiting:
         name = waiting.pop()
-        if name in reached or name not in graph.modules or is_press(name):
+        if name in reached or name not in graph.modules or decides_nothing(name):
             continue
         reached.add(name)
         if "." in name:
@@ -163,7 +170,10 @@ def fingerprint(
     if settings:
         parameters["settings"] = dict(settings)
     return Fingerprint(
-        cells=tuple(_cell_digest(cell.source) for cell in chapter.code_cells),
+        cells=tuple(
+            _claims_digest(chapter.claims) if CLAIMS_TAG in cell.tags else _cell_digest(cell.source)
+            for cell in chapter.code_cells
+        ),
         modules={module: module_digest(module) for module in closure(chapter.imports())},
         parameters=parameters,
         data={name: registry()[name].digest for name in chapter.data},
