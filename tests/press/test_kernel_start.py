@@ -9,6 +9,7 @@ import pytest
 from papermill.engines import NotebookExecutionManager
 
 from kexue.press.execution import kernel as engine
+from kexue.press.execution.monitor import Watch
 from tests.press.processes import assert_gone
 from tests.press.tiny_book import TinyBook
 
@@ -26,7 +27,7 @@ if "ipykernel_launcher" in sys.orig_argv:
         {fate}
 """
     )
-    return {"PYTHONPATH": str(folder)}
+    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
 
 
 def begun(folder: Path) -> list[int]:
@@ -59,7 +60,7 @@ def run_a_cell(environment: dict[str, str], partial: Path) -> tuple[list[int], n
     bare = {"metadata": {"papermill": {}}}
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("6 * 7", **bare)], **bare)
     pids: list[int] = []
-    watch = engine.Watch(pids.append)
+    watch = Watch(pids.append)
     with watch.watching(60):
         engine.PressEngine.execute_managed_notebook(
             NotebookExecutionManager(notebook, progress_bar=False),

@@ -1,5 +1,6 @@
 """A change re-runs what it touches and nothing else, and `kexue why` says what changed."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import kexue
 from kexue.press.sources.catalogue import catalogue
 from kexue.press.store.fingerprint import fingerprint
+from kexue.press.store.manifest import canonical_json, digest
 from tests.press.tiny_book import TinyBook
 
 
@@ -191,3 +193,25 @@ def test_what_a_claim_is_measured_under_makes_its_chapter_stale(book: TinyBook, 
     assert key() != before
     path.write_text(text)
     assert key() == before
+
+
+def test_a_run_of_the_first_press_is_shown_as_of_older_code(book: TinyBook):
+    """Its manifest names neither key nor sequence, its fingerprint no scheme, its provenance less than today's."""
+    book.write("one")
+    assert book.kexue("run").returncode == 0
+    (folder,) = book.store.glob("runs/*/*")
+    record = json.loads((folder / "run.json").read_text())
+    del record["fingerprint"]["scheme"], record["provenance"]["cpu_seconds"]
+    record["fingerprint"]["cells"][0] = "0" * 16
+    (folder / "run.json").write_bytes(canonical_json(record))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["key"], manifest["sequence"], manifest["sha256"]
+    manifest["files"]["run.json"] = digest((folder / "run.json").read_bytes())
+    manifest["sha256"] = digest(canonical_json(manifest))
+    (folder / "manifest.json").write_bytes(canonical_json(manifest))
+    folder.parent.rename(folder.parents[1] / ("0" * 32))
+    assert book.state("one") == "stale"
+    assert "the stored run is of an older press" in book.kexue("why").stdout
+    assert [(row["values"], row["stale"]) for row in book.json("claims")] == [([1.0], True), ([], True)]
+    assert book.kexue("run").returncode == 0
+    assert book.state("one") == "fresh"

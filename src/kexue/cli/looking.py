@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,12 +35,13 @@ def list_chapters(
 ) -> None:
     """Show the chapters: what each claims, and whether its stored runs are fresh, stale, failed or missing."""
     with errors():
-        from kexue.press.store.plan import FAILED, cost_of, plan, state_of
+        from kexue.press.store.plan import State, cost_of, plan, state_of
 
         book = book_of(chapters)
         rows = []
+        index = cache(book.store.index)
         for chapter in book.chapters:
-            units = plan(book.store, [chapter], profile=profile, device=device)
+            units = plan(book.store, [chapter], profile=profile, device=device, index=index)
             rows.append(
                 {
                     "chapter": chapter.slug,
@@ -62,7 +64,7 @@ def list_chapters(
                 "runs": "",
                 **cost_of([]),
             }
-            rows.append({"chapter": chapter.slug, "part": chapter.part, "state": FAILED, **nothing})
+            rows.append({"chapter": chapter.slug, "part": chapter.part, "state": State.FAILED, **nothing})
     if as_json:
         print_json(rows)
     else:

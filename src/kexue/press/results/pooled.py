@@ -74,7 +74,7 @@ def represented(units: Sequence[Unit]) -> list[Unit]:
     if fresh:
         return fresh
     old = [
-        (unit.last.manifest["finished"], unit.last.fingerprint.code, unit)
+        (unit.last.manifest.order, unit.last.fingerprint.code, unit)
         for unit in units
         if unit.last is not None
     ]

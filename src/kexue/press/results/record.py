@@ -15,7 +15,7 @@ from kexue.press.project import PressError
 from kexue.press.results.pooled import PooledRow, problems, rows
 from kexue.press.results.sealed import read_sealed, sealed, write_whole
 from kexue.press.sources.chapter import Chapter
-from kexue.press.store.plan import FRESH, Unit
+from kexue.press.store.plan import State, Unit
 
 FOLDER = Path("results")
 VALUES_KEPT = 100  # replicates a record lists one by one; of more, their mean, interval and number say enough
@@ -101,7 +101,7 @@ def freeze(
     Raises:
         PressError: when a unit is not fresh or a claim not judged: only what the present code measured goes on record.
     """
-    behind = [f"{unit.name}: {unit.state}" for unit in units if unit.state != FRESH]
+    behind = [f"{unit.name}: {unit.state}" for unit in units if unit.state != State.FRESH]
     if behind or not units:
         raise PressError(
             f"only fresh runs can be frozen; run kexue run {chapter.slug} --profile {profile} first "

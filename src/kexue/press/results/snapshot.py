@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from kexue.press.project import PressError
 from kexue.press.results.pooled import PooledRow, problems, represented, rows
 from kexue.press.results.record import Frozen, Recorded, frozen, read_record, record_name, verdict_differences
 from kexue.press.sources.chapter import Chapter
-from kexue.press.store.plan import FRESH, Unit, plan, state_of
+from kexue.press.store.plan import State, Unit, plan, state_of
 from kexue.press.store.store import Store
 
 
@@ -65,8 +66,9 @@ def edition(
 ) -> Edition:
     """Gather what the store and the records hold of each chapter at `profile`."""
     found = []
+    index = cache(store.index)
     for chapter in chapters:
-        units = plan(store, [chapter], profile=profile, device=device, seeds=seeds)
+        units = plan(store, [chapter], profile=profile, device=device, seeds=seeds, index=index)
         ledger = rows(chapter, units, profile)
         last = [unit.last for unit in represented(units) if unit.last is not None]
         record, wrong = _record(chapter)
@@ -102,7 +104,7 @@ def _reasons(units: Sequence[Unit]) -> tuple[str, ...]:
     for unit in units:
         for reason in unit.reasons():
             seeds.setdefault(reason, []).append(str(unit.seed))
-    behind = len([unit for unit in units if unit.state != FRESH])
+    behind = len([unit for unit in units if unit.state != State.FRESH])
     return tuple(
         reason if len(on) == behind == len(units) else f"{reason} (seed {', '.join(on)})"
         for reason, on in seeds.items()

@@ -37,12 +37,8 @@ def points(store: Store, chapters: Iterable[Chapter], profile: str, device: str)
             continue
         seeds: dict[str, set[int]] = {}
         for manifest in manifests:
-            if (manifest["chapter"], manifest["profile"]) == (chapter.slug, profile) and manifest.get(
-                "settings"
-            ):
-                seeds.setdefault(json.dumps(manifest["settings"], sort_keys=True), set()).add(
-                    manifest["seed"]
-                )
+            if (manifest.chapter, manifest.profile) == (chapter.slug, profile) and manifest.settings:
+                seeds.setdefault(json.dumps(manifest.settings, sort_keys=True), set()).add(manifest.seed)
         where = device_class(chapter, profile, device)
         for text in sorted(seeds):
             settings = json.loads(text)

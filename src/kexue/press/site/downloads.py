@@ -17,7 +17,7 @@ from kexue.claims.display import measured
 from kexue.press.project import REPOSITORY, PressError, addresses, head
 from kexue.press.site.excerpt import excerpt
 from kexue.press.site.rejudge import judge_anew
-from kexue.press.store.plan import FRESH
+from kexue.press.store.plan import State
 
 if TYPE_CHECKING:
     from kexue.press.results.snapshot import ChapterEdition, Edition
@@ -56,7 +56,7 @@ def readers_notebook(
         return None
     at = addresses(root)
     notebook: dict[str, Any] = json.loads(json.dumps(edition.notebook))
-    if edition.state == FRESH:
+    if edition.state == State.FRESH:
         judge_anew(notebook, edition.chapter, edition.profile)
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
