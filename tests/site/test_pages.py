@@ -94,6 +94,14 @@ def test_the_menu_opens_the_page_s_own_part_and_has_one_link_for_each_other(tiny
     assert len(inside) == 6
 
 
+def test_the_library_s_overview_says_how_to_import(tiny_site: Path) -> None:
+    page = BeautifulSoup(
+        (tiny_site / "book/library/overview.html").read_text(encoding="utf-8"), "html.parser"
+    )
+    (line,) = page.select(".kx-import")
+    assert line.get_text() == "from kexue.means import power_mean, Scale"
+
+
 def test_every_internal_link_leads_somewhere(site: ServedSite) -> None:
     identifiers: dict[str, set[str]] = {}
     broken = []
