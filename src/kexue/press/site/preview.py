@@ -124,6 +124,7 @@ class Preview:
             user_yaml=source / "_config.yml", sourcedir=source, cli_config={"latex_individualpages": False}
         )
         config.pop("latex_documents", None)
+        config["kexue_content_policy"] = False  # the script that loads the page again is no file of the site
         try:
             # sphinx-external-toc looks at every object of the process to find one collector: that wakes up the warnings
             # of whatever libraries happen to be loaded. Sphinx's own complaints go to `warnings`, not this way.

@@ -44,6 +44,11 @@ def moment(text: str) -> str:
     return text[:16].replace("T", " ")
 
 
+def web(address: str | None) -> str:
+    """An address on the web; "" for any other, such as a script's."""
+    return address if address and address.startswith(("https://", "http://")) else ""
+
+
 def _environment() -> Environment:
     found = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates" / "pages"), autoescape=True
@@ -68,6 +73,7 @@ def _environment() -> Environment:
         in_figures=in_figures,
         plain=plain,
         moment=moment,
+        web=web,
         day=lambda run: run.get("started", "")[:10],
         duration=runs.duration,
         device_of=runs.device_of,
@@ -96,7 +102,7 @@ def macro(name: str, /, *arguments: Any, **options: Any) -> Markup:
 
 def html(text: str) -> nodes.raw:
     """HTML of ours as a node."""
-    return nodes.raw("", text, format="html")
+    return nodes.raw("", text, format="html", kexue=True)
 
 
 def shown(name: str, /, **data: Any) -> nodes.raw:

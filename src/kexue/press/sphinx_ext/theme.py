@@ -10,7 +10,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.search import languages
 
-from kexue.press.sphinx_ext import lean
+from kexue.press.sphinx_ext import lean, menu, policy
 from kexue.press.sphinx_ext import math as formulas
 from kexue.press.sphinx_ext.chart import shapes
 from kexue.press.sphinx_ext.directives import CHINESE, ENGLISH
@@ -25,7 +25,7 @@ _SITE_MAP = "http://www.sitemaps.org/schemas/sitemap/0.9"
 
 
 def _configure(app: Sphinx, config: Config) -> None:
-    config.templates_path = [*config.templates_path, str(_HERE / "templates")]
+    config.templates_path = [str(_HERE / "templates"), *config.templates_path]  # before the theme's own
     config.html_static_path = [*config.html_static_path, str(_HERE / "assets"), "_kexue/static"]
     config.html_search_language = "kexue"
     options = config.html_theme_options
@@ -69,20 +69,6 @@ def _load_only_what_the_page_needs(
         context["css_files"] = [
             css for css in context.get("css_files", ()) if "katex" not in str(getattr(css, "filename", css))
         ]
-
-
-def _name_the_menu_s_toggles(
-    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
-) -> None:
-    """Say what the arrows of the menu do: the theme leaves them without a name."""
-    generate = context.get("generate_toctree_html")
-    if generate is None:
-        return
-
-    def named(*arguments: Any, **options: Any) -> str:
-        return str(generate(*arguments, **options)).replace("<summary>", '<summary aria-label="Pages below">')
-
-    context["generate_toctree_html"] = named
 
 
 def _offer_downloads(
@@ -155,7 +141,8 @@ def setup(app: Sphinx) -> None:
     """Register it all."""
     languages["kexue"] = "kexue.press.sphinx_ext.search.EnglishAndChinese"
     formulas.setup(app)
-    lean.setup(app)
+    for part in (lean, menu, policy):
+        part.setup(app)
     _make_known(app)
     app.add_css_file("katex/katex.min.css")
     app.add_css_file("kexue-words.css")
@@ -166,5 +153,4 @@ def setup(app: Sphinx) -> None:
     app.connect("html-page-context", _load_only_what_the_page_needs, priority=900)
     app.connect("html-page-context", _draw_the_marks_once, priority=900)
     app.connect("html-page-context", _offer_downloads, priority=900)
-    app.connect("html-page-context", _name_the_menu_s_toggles, priority=900)
     app.connect("build-finished", _site_map_in_order, priority=900)
