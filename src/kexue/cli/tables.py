@@ -209,9 +209,9 @@ class Progress:
             self._running[name]["where"] = f"cell {event.cell} of {event.cells}"
         elif event.name in (EventName.DONE, EventName.FAILED):
             began = self._running.pop(name, None)
-            took = time.monotonic() - began["since"] if began else 0.0
+            seconds = time.monotonic() - began["since"] if began else 0.0
             self._ended += 1
-            self._line(f"{event.name:<6} {name} ({took:.1f} s; {self._ended} of {self._total})")
+            self._line(f"{event.name:<6} {name} ({seconds:.1f} s; {self._ended} of {self._total})")
 
     def _line(self, text: str) -> None:
         if self._live is None:
