@@ -165,3 +165,18 @@ def test_the_doctor_looks_at_everything(book: TinyBook):
     assert findings["Python"]["ok"]
     assert findings["data leaderboards/glue"]["ok"]
     assert "absent" in findings["data text/brown"]["found"] or findings["data text/brown"]["ok"]
+
+
+def test_clean_lists_what_is_of_older_code_and_removes_it_when_told(book: TinyBook):
+    book.write("one")
+    assert book.kexue("run").returncode == 0
+    assert "0 runs" in book.kexue("clean").stdout
+    book.write("one", offset="2")
+    assert book.kexue("run").returncode == 0
+    listed = book.kexue("clean").stdout
+    assert "one · quick · seed 0" in listed
+    assert "1 runs of older code" in listed
+    assert len(list(book.store.glob("runs/*/*"))) == 2
+    assert "1 runs removed" in book.kexue("clean", "--yes").stdout
+    assert len(list(book.store.glob("runs/*/*"))) == 1
+    assert book.state("one") == "fresh"
