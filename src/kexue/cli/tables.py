@@ -199,8 +199,8 @@ class Progress:
             expected = event.unit.last.seconds if event.unit.last else None
             self._running[name] = {"since": time.monotonic(), "expected": expected, "where": "starting"}
             where = f"on {event.where}" if event.where else "here"
-            took = f" (took {_seconds(expected)} last time)" if expected else ""
-            self._line(f"start  {name}, {where}{took}")
+            before = f" (took {_seconds(expected)} last time)" if expected else ""
+            self._line(f"start  {name}, {where}{before}")
         elif event.name is EventName.WAITING:
             where = "waiting for another run of the same code"
             self._running[name] = {"since": time.monotonic(), "expected": None, "where": where}
