@@ -18,7 +18,6 @@ from kexue.press.store.store import NOTEBOOK, Run, Store
 ROOT = Path(__file__).parents[1]
 PART = "language"
 FIRST = "generated-0"
-IMPORT = "import numpy as np"  # in a cell of such a chapter
 SEEDS = 3  # what such a chapter takes at the quick profile
 
 
@@ -58,21 +57,35 @@ def write_book(root: Path, chapters: int) -> Book:
     for page in ("intro", "how-to-read", "scoreboard", "speed", "provenance"):
         shutil.copyfile(ROOT / "book" / f"{page}.md", root / "book" / f"{page}.md")
     _write_toc(root, [])
-    made = make_chapter(root, FIRST, part=PART)
-    text = made[0].read_text(encoding="utf-8")
-    made[0].write_text(text.replace(IMPORT, f'{IMPORT}\n\nname = "{FIRST}"', 1), encoding="utf-8")
+    chapter, chinese, *_ = make_chapter(root, FIRST, part=PART)
+    chapter.write_text(_alone(chapter.read_text(encoding="utf-8")), encoding="utf-8")
     names = [FIRST, *(f"generated-{number}" for number in range(1, chapters))]
     for name in names[1:]:
-        for path in made:
-            target = root / str(path.relative_to(root)).replace(FIRST, name).replace(
-                _module(FIRST), _module(name)
-            )
-            if target != path:
-                text = path.read_text(encoding="utf-8")
-                text = text.replace(FIRST, name).replace(_title(FIRST), _title(name))
-                target.write_text(text, encoding="utf-8")
+        for path in (chapter, chinese):
+            text = path.read_text(encoding="utf-8").replace(FIRST, name).replace(_title(FIRST), _title(name))
+            path.with_name(path.name.replace(FIRST, name)).write_text(text, encoding="utf-8")
     _write_toc(root, names)
     return Book(root, root / ".kexue")
+
+
+def _alone(text: str) -> str:
+    """The skeleton with its draws made in its cell, for no library of the book's own is there, and with a name of its own:
+    chapters with equal cells would share their runs.
+    """
+    module = f"kexue.{_module(FIRST)}.experiments"
+    for old, new in (
+        (f"```{{library}} {module}.draw\n```\n\n", ""),
+        (f"from {module} import draw\n", ""),
+        ("import matplotlib.pyplot as plt\n", "import matplotlib.pyplot as plt\nimport numpy as np\n"),
+        ('draw(settings["draws"], seed=seed)', 'np.random.default_rng(seed).normal(size=settings["draws"])'),
+        ("figures.use_house_style()\n", f'figures.use_house_style()\nname = "{FIRST}"\n'),
+    ):
+        if old not in text:
+            raise SystemExit(
+                f"the skeleton of a chapter has no {old!r} any more; mend benchmarks/generated.py"
+            )
+        text = text.replace(old, new)
+    return text
 
 
 def fill_store(book: Book, runs: int) -> None:
