@@ -271,7 +271,7 @@ def test_a_killed_build_leaves_the_old_site_and_the_next_one_is_whole(book: Path
         "import sys; from pathlib import Path; from kexue.press.site.build import publish; "
         "from tests.site.tinybook import tiny_edition; publish(tiny_edition(Path(sys.argv[1])))"
     )
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path])}
     builder = subprocess.Popen(
         [sys.executable, "-c", code, str(book)], env=environment, start_new_session=True
     )

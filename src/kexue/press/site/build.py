@@ -36,6 +36,7 @@ _TOOLS = (
     "myst-nb",
     "myst-parser",
     "jupytext",
+    "mdformat",
     "jieba",
     "mini-racer",
     "pygments",
@@ -142,7 +143,7 @@ def _render(edition: Edition, data: dict[str, Any], side: Path) -> tuple[Path, t
     for by_product in (".buildinfo", "reports"):
         shutil.rmtree(html / by_product, ignore_errors=True)
         (html / by_product).unlink(missing_ok=True)
-    place_downloads(edition, html)
+    problems += place_downloads(edition, html)
     if data["pdf"]:
         write_pdf(html, source / "_toc.yml")
     write_archive(html)

@@ -65,7 +65,7 @@ class ChapterPage:
         staged: list[Any] = []
         line = 0
         for cell in cells:
-            line = _line_of(cell.source, edition.chapter.source, line)
+            line = line_of(cell.source, edition.chapter.source, line)
             before = len(staged)
             if cell.cell_type == "code":
                 staged += self._code(cell, next(waiting, []))
@@ -232,7 +232,12 @@ class ChapterPage:
                 return
 
 
-def _line_of(cell: str, source: str, after: int) -> int:
+def is_private_note(cell: Any) -> bool:
+    """Whether a cell of prose is the author's own: no reader sees it."""
+    return cell["cell_type"] != "code" and "remove-cell" in cell["metadata"].get("tags", ())
+
+
+def line_of(cell: str, source: str, after: int) -> int:
     """The 0-based line of the text where a cell begins; that of the cell before it where it is not to be found."""
     begin = sum(len(line) for line in source.splitlines(keepends=True)[:after])
     at = source.find(cell, begin) if cell.strip() else -1
