@@ -1,9 +1,11 @@
 # make book   set up .venv, run what is stale at the quick profile, leave the site in _build/html
 # make test   lint, types, import rules, tests: every chapter at smoke scale, faults, the site in a browser
-# make lab    open the chapters in JupyterLab
+# make lab    open the chapters in JupyterLab (LAB_FLAGS="--port 9999 --no-browser" are passed on)
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint ci/constraints.txt
+# PIP_FLAGS: whatever pip shall be told besides, such as the index of PyTorch's builds for processors alone
+INSTALL = @echo "installing into .venv: three to five minutes, of which torch takes most"; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint ci/constraints.txt $(PIP_FLAGS)
 WORKERS ?= 2
 # One thread a process: several processes that each take every core slow each other manyfold.
 export OMP_NUM_THREADS ?= 1
@@ -45,7 +47,7 @@ test-site: .venv/.developer
 	KEXUE_SITE=_build/html $(BIN)/python -m pytest tests/site
 
 lab: .venv/.developer
-	JUPYTER_CONFIG_PATH="$(CURDIR)/ci/jupyter" $(BIN)/jupyter lab --notebook-dir="$(CURDIR)"
+	JUPYTER_CONFIG_PATH="$(CURDIR)/ci/jupyter" $(BIN)/jupyter lab --notebook-dir="$(CURDIR)" $(LAB_FLAGS)
 
 clean:
 	rm -rf _build .venv .kexue

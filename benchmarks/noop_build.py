@@ -14,7 +14,7 @@ from kexue.press.project import store_folder
 from kexue.press.results.snapshot import edition
 from kexue.press.site.data import site_data
 from kexue.press.site.stage import stage
-from kexue.press.sources.chapter import catalogue
+from kexue.press.sources.catalogue import catalogue
 from kexue.press.store.store import Store
 
 ROOT = Path(__file__).parents[1]

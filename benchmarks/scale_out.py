@@ -28,7 +28,7 @@ import jupytext
 from record import record
 
 from kexue.press.project import find_root
-from kexue.press.sources.chapter import catalogue
+from kexue.press.sources.catalogue import catalogue
 
 ROOT = find_root(Path(__file__).parent)
 SEEDS = 3

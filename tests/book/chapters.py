@@ -14,7 +14,8 @@ from typing import Any
 import jaxtyping
 
 from kexue.claims import Measurement, ledger, pool, verdict_of
-from kexue.press.sources.chapter import Chapter, select
+from kexue.press.sources.catalogue import select
+from kexue.press.sources.chapter import Chapter
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from kexue.press.sources.chapter import Chapter, catalogue
+from kexue.press.sources.catalogue import catalogue
+from kexue.press.sources.chapter import Chapter
 from tests.book.chapters import ROOT, measurements
 
 

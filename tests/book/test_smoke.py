@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from kexue.press.sources.chapter import Chapter, catalogue
+from kexue.press.sources.catalogue import catalogue
+from kexue.press.sources.chapter import Chapter
 from tests.book.chapters import ROOT
 
 

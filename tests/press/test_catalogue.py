@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from kexue.claims import declare, ledger
 from kexue.press.project import PressError, find_root
+from kexue.press.sources.catalogue import catalogue, select
 from kexue.press.sources.cells import read_code_cells
-from kexue.press.sources.chapter import catalogue, select
 from tests.book.chapters import ROOT
 from tests.press.tiny_book import TinyBook
 
@@ -82,7 +82,11 @@ def test_an_unknown_chapter_is_named_with_those_there_are(book: TinyBook):
     [
         ("  title_zh: 小章\n", "", "`kexue.title_zh` is missing"),
         ('"2021-12-04"', "2021-12-04", "quote the date"),
-        ("smoke: {seeds: 1}", "huge: {seeds: 1}", "`kexue.profiles` must map some of smoke, quick, full"),
+        (
+            "smoke: {seeds: 1}",
+            "huge: {seeds: 1}",
+            "one.md:15: `kexue.profiles` must map some of smoke, quick, full",
+        ),
         ("quick: {seeds: 1}", "quick: {seeds: none}", "seeds` must be an integer ≥ 1"),
         (":tags: [claims]", ":tags: [other]", "exactly one cell must be tagged `claims`, found 0"),
         (
@@ -137,8 +141,16 @@ def test_two_chapters_of_one_name_are_refused(book: TinyBook):
     other = book.root / "book" / "optimisation" / "one.md"
     other.parent.mkdir()
     other.write_text(path.read_text())
+    book.write("good")
+    toc = book.root / "_toc.yml"
+    toc.write_text(toc.read_text() + "  - file: book/optimisation/one\n")
+    first, second = (chapter for chapter in catalogue(book.root) if chapter.slug == "one")
+    first.check()
     with pytest.raises(PressError, match="two chapters are named 'one'"):
-        catalogue(book.root)
+        second.check()
+    done = book.kexue("list", "--json")
+    assert done.returncode == 1
+    assert [row["state"] for row in json.loads(done.stdout)] == ["never run", "never run", "failed"]
 
 
 def test_outside_a_book_the_command_says_so(tmp_path: Path):

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from kexue.press.cluster.clusters import able
-from kexue.press.sources.chapter import catalogue
+from kexue.press.sources.catalogue import catalogue
 from kexue.press.store.plan import plan
 from kexue.press.store.store import Store
 from tests.press.dask_cluster import Cluster

@@ -14,7 +14,8 @@ from kexue.claims.display import CLAIMS_MIME, MEASUREMENT_MIME, VERDICTS_MIME
 from kexue.claims.ledger import row
 from kexue.claims.pool import Measurement
 from kexue.press.results.snapshot import ChapterEdition, Edition
-from kexue.press.sources.chapter import Chapter, catalogue
+from kexue.press.sources.catalogue import catalogue
+from kexue.press.sources.chapter import Chapter
 from kexue.press.sources.new import HEADER
 
 REPOSITORY = Path(__file__).resolve().parents[2]

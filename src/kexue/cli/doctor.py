@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import shutil
 from collections.abc import Iterable
@@ -94,7 +95,12 @@ def _data(chapters: Iterable[Chapter]) -> list[dict[str, Any]]:
 def _fonts() -> dict[str, Any]:
     from matplotlib import font_manager
 
-    names = {font.name for font in font_manager.fontManager.ttflist}
+    listed = font_manager.fontManager.ttflist
+    names = {font.name for font in listed}
+    # Matplotlib's list is a cache: a font installed since is on the disk, and not in it.
+    for path in set(font_manager.findSystemFonts()) - {font.fname for font in listed}:
+        with contextlib.suppress(Exception):  # one broken font file says nothing of the others
+            names.add(font_manager.get_font(path).family_name)
     chinese = next((name for name in _CHINESE_FONTS if name in names), None)
     if chinese:
         return _entry("fonts", True, f"{len(names)} families; Chinese: {chinese}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -73,6 +73,7 @@ def list_chapters(
 def why(
     chapters: Chapters = None,
     profile: ProfileOption = Profile.quick,
+    seeds: SeedsOption = None,
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
 ) -> None:
@@ -81,7 +82,7 @@ def why(
         from kexue.press.store.plan import plan
 
         book = book_of(chapters)
-        units = plan(book.store, book.chapters, profile=profile, device=device)
+        units = plan(book.store, book.chapters, profile=profile, device=device, seeds=seeds_of(seeds))
         rows: list[dict[str, Any]] = [
             {
                 "chapter": unit.chapter.slug,
@@ -138,6 +139,7 @@ def table(
     chapters: Chapters = None,
     profile: ProfileOption = Profile.quick,
     device: DeviceOption = Device.auto,
+    every: Annotated[bool, typer.Option("--all", help="Claims that no setting moves, too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show what runs with changed settings (`kexue run --set`) measured: a row a claim and combination."""
@@ -151,8 +153,19 @@ def table(
     else:
         from kexue.cli.tables import grid_table, show
 
-        show(grid_table(found))
+        moved = found if every else _moved(found)
+        show(grid_table(moved))
+        if len(moved) < len(found):
+            typer.echo(f"{len(found) - len(moved)} rows of claims that no setting moves are left out: --all")
     raise typer.Exit(book.code)
+
+
+def _moved(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of claims that the settings make a difference to."""
+    seen: dict[tuple[str, str], set[tuple[str, float | None]]] = {}
+    for row in found:
+        seen.setdefault((row["chapter"], row["id"]), set()).add((row["verdict"], row["mean"]))
+    return [row for row in found if len(seen[row["chapter"], row["id"]]) > 1]
 
 
 @app.command()

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def publish(
+    chapters: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     profile: ProfileOption = Profile.quick,
     device: DeviceOption = Device.auto,
     strict: StrictOption = False,
@@ -40,6 +41,10 @@ def publish(
 ) -> None:
     """Set the stored runs as a site in _build/html; nothing is run."""
     with errors():
+        if chapters:
+            raise ValueError(
+                f"publish renders the whole book; to look at one chapter: kexue preview {chapters[0]}"
+            )
         code = _publish(book_of(None), profile, device, strict, pdf)
     raise typer.Exit(code)
 
@@ -141,7 +146,12 @@ def freeze(
 @app.command()
 def new(
     chapter: Annotated[str, typer.Argument(help="The new chapter's name, kebab-case.")],
-    part: Annotated[str, typer.Option(help="The part of the book: a folder of book/.")] = "language",
+    part: Annotated[
+        str,
+        typer.Option(
+            help="generative, language, optimisation, regularisation or architecture.", show_default=False
+        ),
+    ],
     title: Annotated[str, typer.Option(help="Its English title.")] = "",
     title_zh: Annotated[str, typer.Option("--title-zh", help="Its Chinese title.")] = "",
 ) -> None:

@@ -86,16 +86,36 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @contextmanager
 def errors() -> Iterator[None]:
-    """Turn what the press cannot do into one line on standard error and exit code 2."""
-    from kexue.press.project import PressError
+    """Turn what cannot be done into one line on standard error and exit code 2; no traceback for what a user meets.
+
+    What the system refuses (a full disk, a taken port, a file that may not be read) goes the same road.
+    """
+    from kexue.press.project import PressError, outside
 
     try:
         yield
+    except BrokenPipeError:
+        raise
     except (PressError, ValueError) as error:
-        typer.secho(f"kexue: {error}", fg=typer.colors.RED, err=True)
+        tell(f"kexue: {_short(str(error))}", typer.colors.RED)
+        raise typer.Exit(2) from error
+    except OSError as error:
+        tell(f"kexue: {outside(error)}", typer.colors.RED)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as interrupt:
         raise typer.Exit(130) from interrupt
+
+
+def tell(text: str, colour: str = typer.colors.YELLOW) -> None:
+    """A line on standard error for who sits in front of it."""
+    typer.secho(text, fg=colour, err=True)
+
+
+_LONGEST = 4000  # characters of a message that a terminal is given; the store keeps the rest
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} … ({len(text):,} characters in all)"
 
 
 @dataclass(frozen=True)
@@ -117,7 +137,7 @@ class Book:
 def book_of(names: list[str] | None) -> Book:
     """The book around the working folder with the chapters named, or all; what cannot be read is told at once."""
     from kexue.press.project import PressError, find_root, store_folder
-    from kexue.press.sources.chapter import select
+    from kexue.press.sources.catalogue import select
     from kexue.press.store.store import Store
 
     root = find_root()
@@ -128,7 +148,7 @@ def book_of(names: list[str] | None) -> Book:
             sound.append(chapter)
         except PressError as error:
             unreadable.append(chapter)
-            typer.secho(f"kexue: {error}", fg=typer.colors.RED, err=True)
+            tell(f"kexue: {_short(str(error))}", typer.colors.RED)
     return Book(root, tuple(sound), tuple(unreadable), Store(store_folder(root)), named=bool(names))
 
 

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -32,6 +31,9 @@ _STYLES = {
     "untested": "dim",
 }
 
+# A name may hold brackets or colons that rich would take for its own.
+_AS_TYPED: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+
 
 def _styled(text: str) -> Text:
     return Text(text, style=_STYLES.get(text, ""))
@@ -39,9 +41,9 @@ def _styled(text: str) -> Text:
 
 def show(table: Table) -> None:
     """Print a table as wide as the terminal; into a pipe, as wide as its content."""
-    console = Console()
+    console = Console(**_AS_TYPED)
     if not console.is_terminal:
-        console = Console(width=160)
+        console = Console(width=160, **_AS_TYPED)
     console.print(table)
 
 
@@ -64,7 +66,7 @@ def chapters_table(rows: Iterable[dict[str, Any]]) -> Table:
         table.add_row(
             row["chapter"],
             row["part"],
-            escape(f"{row['title']}\n{row['title_zh']}"),
+            f"{row['title']}\n{row['title_zh']}",
             " ".join(row["profiles"]),
             str(row["claims"]),
             _styled(row["state"]),
@@ -83,11 +85,11 @@ def grid_table(rows: Iterable[dict[str, Any]]) -> Table:
     for row in rows:
         table.add_row(
             row["chapter"],
-            escape(", ".join(f"{name} = {value}" for name, value in row["settings"].items())),
+            ", ".join(f"{name} = {value}" for name, value in row["settings"].items()),
             row["id"],
             _styled(row["verdict"]),
-            escape(measured(row)),
-            escape(f"{row['quantity']} {row['expect']}"),
+            measured(row),
+            f"{row['quantity']} {row['expect']}",
             ", ".join(map(str, row["seeds"])),
         )
     return table
@@ -138,12 +140,12 @@ def claims_table(ledger: Iterable[dict[str, Any]]) -> Table:
     for row in ledger:
         table.add_row(
             row["chapter"],
-            f"[bold]{row['id']}[/]\n{escape(row['statement'])}",
+            Text(row["id"], style="bold") + Text(f"\n{row['statement']}", style="not bold"),
             Text(f"{MARKS[row['verdict']]} {row['verdict']}", style=_STYLES[row["verdict"]])
             + Text("\nstale" if row["stale"] else "", style="yellow"),
-            escape(measured(row)),
-            escape(f"{row['quantity']} {row['expect']}"),
-            escape(row["source"]),
+            measured(row),
+            f"{row['quantity']} {row['expect']}",
+            row["source"],
         )
     return table
 
@@ -166,7 +168,7 @@ class Progress:
     """
 
     def __init__(self, units: Sequence[Unit]) -> None:
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, **_AS_TYPED)
         self._live: Live | None = None
         self._running: dict[str, dict[str, Any]] = {}
         self._total = len(units)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import platform
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
+from typing import Any
 
 import kexue
 
@@ -18,6 +20,86 @@ REPOSITORY, BASE_URL = "KEXUE_REPOSITORY", "KEXUE_BASE_URL"
 
 class PressError(RuntimeError):
     """Something the press cannot do; the message names what came and what is wanted."""
+
+
+def outside(error: OSError) -> PressError:
+    """What the system refused, in one sentence: which file, why, what to do."""
+    where = error.filename2 or error.filename
+    why = error.strerror or str(error) or type(error).__name__
+    hint = _HINTS.get(error.errno or 0, "")
+    return PressError(f"{f'{where}: ' if where else ''}{why[:1].lower()}{why[1:]}{hint and f'; {hint}'}")
+
+
+_HINTS = {
+    errno.EACCES: "it belongs to somebody else or may not be written: change its mode, or work in a copy of your own",
+    errno.EROFS: "work in a copy on a disk that can be written",
+    errno.ENOSPC: "make room on that disk",
+    errno.EDQUOT: "make room on that disk",
+    errno.EADDRINUSE: "another program has that port; name another with --port",
+    errno.EMFILE: "raise the limit of open files: ulimit -n 1024",
+    errno.ENOMEM: "less memory is free than is needed",
+    errno.EISDIR: "a file belongs there, and a folder is in its place",
+    errno.ENOTDIR: "a folder belongs there, and a file is in its place",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "it is a link that leads to itself",
+}
+
+
+def read_text(path: Path) -> str:
+    """The text of a file of the book, without the mark that some editors put before it.
+
+    Raises:
+        PressError: naming the file, when it cannot be read or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PressError(f"{path}: byte {error.start + 1} is not UTF-8; save the file as UTF-8") from error
+    except OSError as error:
+        raise outside(error) from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A mapping out of a YAML file; an empty file holds an empty one.
+
+    Raises:
+        PressError: naming file and line, when it is no YAML or no mapping.
+    """
+    import yaml
+
+    try:
+        found = yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise PressError(f"{path} is no YAML: {yaml_problem(error)}") from error
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise PressError(f"{path}: must hold a mapping, got {found!r:.60}")
+    return found
+
+
+def yaml_problem(error: Exception, first: int = 1) -> str:
+    """What is wrong with a YAML text and in which line; `first` is the line of the file its first line stands on."""
+    mark = getattr(error, "problem_mark", None)
+    what = getattr(error, "problem", None) or str(error) or type(error).__name__
+    return f"line {mark.line + first}: {what}" if mark is not None else what.splitlines()[0]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all.
+
+    Raises:
+        PressError: naming the file, when it cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise outside(error) from error
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -118,9 +200,11 @@ class Addresses:
 
 def addresses(root: Path) -> Addresses:
     """The addresses in the environment, else those in `_config.yml`: a workflow knows where it runs, in a fork, too."""
-    import yaml
-
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8")) or {}
+    path = root / "_config.yml"
+    config = read_yaml(path)
+    for section in ("repository", "html"):
+        if not isinstance(config.get(section) or {}, dict):
+            raise PressError(f"{path}: `{section}` must be a mapping, got {config[section]!r:.60}")
     repository = os.environ.get(REPOSITORY) or (config.get("repository") or {}).get("url") or ""
     site = os.environ.get(BASE_URL) or (config.get("html") or {}).get("baseurl") or ""
     return Addresses(

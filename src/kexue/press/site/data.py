@@ -10,7 +10,7 @@ from kexue.data import registry
 from kexue.press.project import addresses
 from kexue.press.results.benchmarks import benchmarks
 from kexue.press.site.excerpt import excerpt
-from kexue.press.sources.chapter import PARTS
+from kexue.press.sources.catalogue import PARTS
 
 if TYPE_CHECKING:
     from kexue.press.results.snapshot import ChapterEdition, Edition
@@ -162,8 +162,8 @@ def _chapter(edition: ChapterEdition) -> dict[str, Any]:
         "docname": chapter.docname,
         "title": chapter.title,
         "title_zh": chapter.title_zh,
-        "article": {name: str(value) for name, value in chapter.article.items()},
-        "papers": [{name: str(value) for name, value in paper.items()} for paper in chapter.papers],
+        "article": dict(chapter.article),
+        "papers": [dict(paper) for paper in chapter.papers],
         "summary": chapter.summary,
         "summary_zh": _abstract(chapter.source),
         "profiles": list(chapter.profiles),

@@ -77,7 +77,7 @@ class Preview:
         Raises:
             PressError: naming file and line, when the chapter cannot be read.
         """
-        from kexue.press.sources.chapter import select
+        from kexue.press.sources.catalogue import select
 
         (chapter,) = select(self.root, [self.slug])
         chapter.check()
@@ -186,7 +186,7 @@ class Preview:
                 self.tell(str(error))
 
     def _files(self) -> Iterator[tuple[Path, int]]:
-        from kexue.press.sources.chapter import select
+        from kexue.press.sources.catalogue import select
 
         (chapter,) = select(self.root, [self.slug])
         own = [chapter.path, self.root / "_config.yml", self.root / "_toc.yml"]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
+
+from kexue.press.project import PressError, yaml_problem
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})\s*(.*)$")
 
@@ -23,13 +26,21 @@ class CodeCell:
 
 
 def parse(source: str) -> ast.Module:
-    """The syntax tree of a code cell; IPython's magics are translated first where plain Python does not parse."""
-    try:
-        return ast.parse(source)
-    except SyntaxError:
-        from IPython.core.inputtransformer2 import TransformerManager
+    """The syntax tree of a code cell; IPython's magics are translated first where plain Python does not parse.
 
-        return ast.parse(TransformerManager().transform_cell(source))
+    Raises:
+        SyntaxError: when it is no Python, or too deep for the parser.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an invalid escape is for the cell's own run to tell
+        try:
+            return ast.parse(source)
+        except SyntaxError:
+            from IPython.core.inputtransformer2 import TransformerManager
+
+            return ast.parse(TransformerManager().transform_cell(source))
+        except (RecursionError, MemoryError, ValueError) as error:  # nested too deep; a NUL byte
+            raise SyntaxError(f"it cannot be parsed: {error or type(error).__name__}") from error
 
 
 def assigned_names(tree: ast.Module) -> set[str]:
@@ -58,6 +69,9 @@ def read_code_cells(text: str) -> Iterator[CodeCell]:
     """The code cells of a MyST notebook, without loading jupytext, whose import alone takes a second.
 
     A run checks that jupytext finds the same cells (see `check_cells`).
+
+    Raises:
+        PressError: naming the line of a cell whose options are no mapping.
     """
     lines = text.split("\n")
     number = 0
@@ -74,21 +88,40 @@ def read_code_cells(text: str) -> Iterator[CodeCell]:
         number += 1
         if not re.match(r"\{code-cell\}", opening[2]):
             continue
-        options, skipped = _cell_options(body)
+        options, skipped = _cell_options(body, first + 1)
         while skipped < len(body) and not body[skipped].strip():
             skipped += 1
-        tags = options.get("tags") or ()
-        yield CodeCell(
-            "\n".join(body[skipped:]), tuple([tags] if isinstance(tags, str) else tags), first + skipped + 1
-        )
+        yield CodeCell("\n".join(body[skipped:]), _tags(options, first + 1), first + skipped + 1)
 
 
-def _cell_options(body: list[str]) -> tuple[dict[str, Any], int]:
+def _tags(options: dict[str, Any], line: int) -> tuple[str, ...]:
+    tags = options.get("tags") or ()
+    tags = [tags] if isinstance(tags, str) else tags
+    if not isinstance(tags, list | tuple) or not all(isinstance(tag, str) for tag in tags):
+        raise PressError(f"line {line}: `tags` of a code cell must be a list of words, got {tags!r:.60}")
+    return tuple(tags)
+
+
+def _cell_options(body: list[str], line: int) -> tuple[dict[str, Any], int]:
     """The options at the head of a code cell, written as `:key: value` lines or as a YAML block, and their length."""
     if body and body[0].strip() == "---":
-        end = next((i for i, line in enumerate(body[1:], start=1) if line.strip() == "---"), len(body))
-        return yaml.safe_load("\n".join(body[1:end])) or {}, end + 1
+        end = next((i for i, text in enumerate(body[1:], start=1) if text.strip() == "---"), len(body))
+        return _mapping("\n".join(body[1:end]), line + 1), end + 1
     count = 0
     while count < len(body) and re.match(r":\w", body[count]):
         count += 1
-    return yaml.safe_load("\n".join(line[1:] for line in body[:count])) or {}, count
+    return _mapping("\n".join(text[1:] for text in body[:count]), line), count
+
+
+def _mapping(text: str, line: int) -> dict[str, Any]:
+    try:
+        options = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise PressError(
+            f"the options of a code cell are no YAML: {yaml_problem(error, first=line)}"
+        ) from error
+    if options is None:
+        return {}
+    if not isinstance(options, dict):
+        raise PressError(f"line {line}: the options of a code cell must be a mapping, got {options!r:.60}")
+    return options

@@ -1,30 +1,24 @@
-"""Which chapters there are, and what each says of itself in its front matter."""
+"""One chapter: its text, what its front matter says, its code cells, its claims."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from kexue.claims import PROFILES, Claim
+from kexue.claims import Claim
 from kexue.data import registry
-from kexue.press.project import PressError
+from kexue.press.project import PressError, read_text
 from kexue.press.sources.cells import CodeCell, assigned_names, imported_names, parse, read_code_cells
 from kexue.press.sources.claims_text import claims_of
+from kexue.press.sources.front_matter import FrontMatter, read_front_matter
 
-PARTS = {
-    "generative": "Generative models",
-    "language": "Language",
-    "optimisation": "Optimisation",
-    "regularisation": "Regularisation",
-    "architecture": "Architecture",
-}
-NEEDS = ("gpus", "gpu_memory_gb", "memory_gb")
 PARAMETERS = ("profile", "seed", "device")
+# A run is one go through all the cells: what leaves one out, or lets one fail, would leave no record of it.
+_NOT_FOR_RUNS = ("raises-exception", "skip-execution")
 
 
 @dataclass(frozen=True)
@@ -34,10 +28,12 @@ class Chapter:
     Args:
         root: the book's folder.
         path: the chapter's file.
+        problem: what keeps it from being a chapter of this book whatever its text says; "" if nothing does.
     """
 
     root: Path
     path: Path
+    problem: str = ""
 
     @property
     def slug(self) -> str:
@@ -56,103 +52,69 @@ class Chapter:
 
     @cached_property
     def source(self) -> str:
-        """The text of the chapter."""
-        return self.path.read_text(encoding="utf-8-sig")
+        """The text of the chapter.
+
+        Raises:
+            PressError: when the file cannot be read as UTF-8.
+        """
+        return read_text(self.path)
 
     @cached_property
-    def front_matter(self) -> dict[str, Any]:
+    def front_matter(self) -> FrontMatter:
         """The `kexue` mapping of the front matter.
 
         Raises:
-            PressError: when a field is missing or not what it should be.
+            PressError: when a field is missing, unknown or not what it should be.
         """
-        try:
-            matter = _front_matter(self.source).get("kexue")
-        except yaml.YAMLError as error:
-            raise PressError(f"{self.path}: the front matter is no YAML: {error}") from error
-        if not isinstance(matter, dict):
-            raise PressError(f"{self.path}: the front matter must hold a mapping `kexue`")
-        for field in ("title", "title_zh", "article", "profiles"):
-            if field not in matter:
-                raise PressError(f"{self.path}: `kexue.{field}` is missing from the front matter")
-        if not all(isinstance(matter["article"].get(key), str) for key in ("title", "date", "url")):
-            raise PressError(
-                f'{self.path}: `kexue.article` must hold title, date and url as strings; quote the date ("2021-12-04"), '
-                "for a notebook cannot hold a bare YAML date"
-            )
-        unknown = set(matter["profiles"]) - set(PROFILES)
-        if unknown or not matter["profiles"]:
-            raise PressError(
-                f"{self.path}: `kexue.profiles` must map some of {', '.join(PROFILES)}; got {sorted(matter['profiles'])}"
-            )
-        for profile, settings in matter["profiles"].items():
-            seeds = settings.get("seeds") if isinstance(settings, dict) else None
-            if not isinstance(seeds, int) or seeds < 1:
-                raise PressError(
-                    f"{self.path}: `kexue.profiles.{profile}.seeds` must be an integer ≥ 1, got {seeds!r}"
-                )
-            for need in NEEDS:
-                amount = settings.get(need, 0)
-                if isinstance(amount, bool) or not isinstance(amount, int | float) or amount < 0:
-                    raise PressError(
-                        f"{self.path}: `kexue.profiles.{profile}.{need}` must be a number ≥ 0, got {amount!r}"
-                    )
-        return matter
+        return read_front_matter(self.path, self.source)
 
     @property
     def title(self) -> str:
         """The short English title."""
-        return str(self.front_matter["title"])
+        return self.front_matter.title
 
     @property
     def title_zh(self) -> str:
         """The short Chinese title."""
-        return str(self.front_matter["title_zh"])
+        return self.front_matter.title_zh
 
     @property
-    def article(self) -> dict[str, Any]:
+    def article(self) -> dict[str, str]:
         """The article: title, date, url."""
-        return dict(self.front_matter["article"])
+        return self.front_matter.article
 
     @property
-    def papers(self) -> list[dict[str, Any]]:
+    def papers(self) -> tuple[dict[str, str], ...]:
         """The papers behind the article."""
-        paper = self.front_matter.get("paper") or []
-        return [paper] if isinstance(paper, dict) else list(paper)
+        return self.front_matter.papers
 
     @property
     def summary(self) -> str:
         """One sentence for the chapter's card."""
-        return str(self.front_matter.get("summary", ""))
+        return self.front_matter.summary
 
     @property
     def key_figure(self) -> str | None:
         """The label of the figure that carries the result."""
-        return self.front_matter.get("key_figure")
+        return self.front_matter.key_figure
 
     @property
     def profiles(self) -> dict[str, dict[str, Any]]:
         """The settings of each profile the chapter has; `seeds` is how many replicates it takes."""
-        return {
-            name: self.front_matter["profiles"][name]
-            for name in PROFILES
-            if name in self.front_matter["profiles"]
-        }
+        return self.front_matter.profiles
 
     @property
-    def data(self) -> list[str]:
+    def data(self) -> tuple[str, ...]:
         """The registered data sets the chapter reads."""
-        return list(self.front_matter.get("data") or [])
+        return self.front_matter.data
 
     def limit(self, which: str, profile: str) -> float:
         """The time limit in seconds of a "cell" or of the whole "chapter"; a profile may have its own."""
-        default = {"cell": 600.0, "chapter": 3600.0}[which]
-        limits = {**(self.front_matter.get("limits") or {}), **(self.profiles[profile].get("limits") or {})}
-        return float(limits.get(which, default))
+        return float({**self.front_matter.limits, **self.profiles[profile]["limits"]}[which])
 
     def need(self, what: str, profile: str) -> float:
         """How much a run needs of "gpus" (below 1: so many fit on one), "gpu_memory_gb" or "memory_gb"; 0: no matter."""
-        return float(self.profiles[profile].get(what, 0))
+        return float(self.profiles[profile][what])
 
     def seeds(self, profile: str) -> int:
         """How many replicates `profile` takes.
@@ -175,8 +137,27 @@ class Chapter:
 
     @cached_property
     def code_cells(self) -> tuple[CodeCell, ...]:
-        """The code cells in order, as `read_code_cells` finds them."""
-        return tuple(read_code_cells(self.source))
+        """The code cells in order, as `read_code_cells` finds them.
+
+        Raises:
+            PressError: naming the line of a cell whose options are not as they should be.
+        """
+        with self._named():
+            return tuple(read_code_cells(self.source))
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Put the chapter's name before an error that names only a line."""
+        try:
+            yield
+        except PressError as error:
+            raise PressError(f"{self.path}: {error}") from error
+
+    def _tagged(self, tag: str) -> CodeCell:
+        cells = [cell for cell in self.code_cells if tag in cell.tags]
+        if len(cells) != 1:
+            raise PressError(f"{self.path}: exactly one cell must be tagged `{tag}`, found {len(cells)}")
+        return cells[0]
 
     @cached_property
     def claims(self) -> tuple[Claim, ...]:
@@ -185,10 +166,7 @@ class Chapter:
         Raises:
             PressError: when there is not exactly one such cell, or it does more than declare.
         """
-        cells = [cell for cell in self.code_cells if "claims" in cell.tags]
-        if len(cells) != 1:
-            raise PressError(f"{self.path}: exactly one cell must be tagged `claims`, found {len(cells)}")
-        return claims_of(self.path, cells[0])
+        return claims_of(self.path, self._tagged("claims"))
 
     def imports(self) -> set[str]:
         """The dotted names of everything of this library that the chapter's cells import."""
@@ -203,6 +181,8 @@ class Chapter:
         Raises:
             PressError: saying what is wrong, by file and line or field.
         """
+        if self.problem:
+            raise PressError(self.problem)
         unknown = [name for name in self.data if name not in registry()]
         if unknown:
             raise PressError(f"{self.path}: `kexue.data` names {unknown}, which are not registered data sets")
@@ -212,6 +192,13 @@ class Chapter:
             except SyntaxError as error:
                 line = cell.line + (error.lineno or 1) - 1
                 raise PressError(f"{self.path}:{line}: {error.msg}") from error
+            refused = [tag for tag in _NOT_FOR_RUNS if tag in cell.tags]
+            if refused:
+                raise PressError(
+                    f"{self.path}:{cell.line}: the tag `{refused[0]}` is not for chapters: "
+                    "every cell of a run must run, and none may fail"
+                )
+        self.check_parameters()
         _ = self.claims
 
     def check_cells(self) -> None:
@@ -241,64 +228,10 @@ class Chapter:
         Raises:
             PressError: a parameter would be unknown (papermill only warns, and the default would run instead).
         """
-        cells = [cell for cell in self.code_cells if "parameters" in cell.tags]
-        if len(cells) != 1:
-            raise PressError(f"{self.path}: exactly one cell must be tagged `parameters`, found {len(cells)}")
-        declared = assigned_names(parse(cells[0].source))
+        declared = assigned_names(parse(self._tagged("parameters").source))
         missing = [name for name in PARAMETERS if name not in declared]
         if missing:
             raise PressError(
                 f"{self.path}: unknown parameter {', '.join(missing)}: the cell tagged `parameters` must declare "
                 f"{', '.join(PARAMETERS)}"
             )
-
-
-def _is_chapter(text: str) -> bool:
-    """Whether a page is a chapter, or was meant for one: `check` says what keeps it from being one."""
-    return bool(
-        re.search(r"^kexue:", text, re.MULTILINE) or re.search(r"^:?tags: \[.*\bclaims\b", text, re.MULTILINE)
-    )
-
-
-def _front_matter(source: str) -> dict[str, Any]:
-    match = re.match(r"---\n(.*?)\n---\n", source, re.DOTALL)
-    matter = yaml.safe_load(match.group(1)) if match else None
-    return matter if isinstance(matter, dict) else {}
-
-
-def catalogue(root: Path) -> tuple[Chapter, ...]:
-    """The chapters in the order of `_toc.yml`; chapters it does not list come last, in order of path."""
-    toc = (root / "_toc.yml").read_text(encoding="utf-8")
-    listed = re.findall(r"file:\s*(\S+)", toc)
-    chapters = [
-        Chapter(root, path)
-        for path in sorted((root / "book").glob("*/*.md"))
-        if _is_chapter(path.read_text(encoding="utf-8-sig"))
-    ]
-    order = {docname: position for position, docname in enumerate(listed)}
-    seen: dict[str, Path] = {}
-    for chapter in chapters:
-        if chapter.slug in seen:
-            raise PressError(
-                f"two chapters are named {chapter.slug!r}: {seen[chapter.slug]} and {chapter.path}"
-            )
-        seen[chapter.slug] = chapter.path
-    return tuple(sorted(chapters, key=lambda c: (order.get(c.docname, len(order)), c.docname)))
-
-
-def select(root: Path, slugs: list[str] | None) -> tuple[Chapter, ...]:
-    """The chapters named, or all.
-
-    Raises:
-        PressError: for a name that is no chapter; the message lists the chapters.
-    """
-    chapters = catalogue(root)
-    if not slugs:
-        return chapters
-    known = {chapter.slug: chapter for chapter in chapters}
-    unknown = [slug for slug in slugs if slug not in known]
-    if unknown:
-        raise PressError(
-            f"no chapter {', '.join(map(repr, unknown))}; the chapters are {', '.join(known) or '(none)'}"
-        )
-    return tuple(known[slug] for slug in dict.fromkeys(slugs))

@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 from string import Template
 
-from kexue.press.project import PressError
-from kexue.press.sources.chapter import PARTS, catalogue
+from kexue.press.project import PressError, write_text
+from kexue.press.sources.catalogue import PARTS, catalogue
+from kexue.press.sources.toc import add_page
 
 # How every chapter begins: text that jupytext and JupyterLab read as a notebook.
 HEADER = """---
@@ -198,8 +199,6 @@ def make_chapter(root: Path, slug: str, *, part: str, title: str = "", title_zh:
     for target in (path, test):
         if target.exists():
             raise PressError(f"{target} is there already; choose another name")
-    toc = root / "_toc.yml"
-    listed = _listed(toc.read_text(encoding="utf-8"), PARTS[part], f"book/{part}/{slug}")
     title = title or slug.replace("-", " ").capitalize()
     words = {
         "slug": slug,
@@ -208,10 +207,8 @@ def make_chapter(root: Path, slug: str, *, part: str, title: str = "", title_zh:
         "quoted_zh": json.dumps(title_zh or "中文标题", ensure_ascii=False),
     }
     for target, text in ((path, as_saved(root, _CHAPTER.substitute(words))), (test, _TEST.substitute(words))):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-    toc.write_text(listed, encoding="utf-8")
-    return [path, test, toc]
+        write_text(target, text)
+    return [path, test, add_page(root, PARTS[part], f"book/{part}/{slug}")]
 
 
 def as_saved(root: Path, text: str) -> str:
@@ -223,15 +220,3 @@ def as_saved(root: Path, text: str) -> str:
     config = load_jupytext_configuration_file(str(path)) if path.is_file() else None
     notebook = jupytext.reads(text, fmt="md:myst", config=config)
     return str(jupytext.writes(notebook, fmt="md:myst", config=config))
-
-
-def _listed(toc: str, caption: str, docname: str) -> str:
-    """The table of contents with `docname` last in the part; its comments stay."""
-    lines = toc.rstrip("\n").split("\n")
-    heads = [i for i, line in enumerate(lines) if re.match(rf"\s*- caption: {re.escape(caption)}\s*$", line)]
-    if len(heads) != 1:
-        raise PressError(f"_toc.yml must have one part with the caption {caption!r}, found {len(heads)}")
-    start = heads[0] + 1
-    end = next((i for i in range(start, len(lines)) if re.match(r"\s*- caption:|\S", lines[i])), len(lines))
-    part = [re.sub(r"chapters:\s*\[\]\s*$", "chapters:", line) for line in lines[start:end]]
-    return "\n".join([*lines[:start], *part, f"      - file: {docname}", *lines[end:]]) + "\n"
