@@ -262,6 +262,17 @@ def test_a_warning_of_sphinx_ends_the_build_and_the_old_site_stands(book: Path) 
     assert not list((book / "_build").glob(".html-*"))
 
 
+def test_a_renderer_that_does_not_end_is_ended_and_the_old_site_stands(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = files(book / "_build" / "html")
+    (book / "book" / "how-to-read.md").write_text("# Another page\n", encoding="utf-8")
+    monkeypatch.setattr("kexue.press.site.build._RENDER_LIMIT", 0.01)
+    with pytest.raises(PublishError, match=r"not rendered within 0\.01 s"):
+        publish(tiny_edition(book))
+    assert files(book / "_build" / "html") == before
+
+
 def test_a_killed_build_leaves_the_old_site_and_the_next_one_is_whole(book: Path) -> None:
     site = book / "_build" / "html"
     before = files(site)

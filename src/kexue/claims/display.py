@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -20,7 +20,7 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
-def measured(row: dict[str, Any]) -> str:
+def measured(row: Mapping[str, Any]) -> str:
     """The measured mean with its interval and unit, in words: "0.52 [0.48, 0.56] nat, n = 5"."""
     if row["n"] == 0:
         return "not measured"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -108,7 +108,7 @@ def verdict_of(claim: Claim, pooled: Pooled, profile: str) -> str:
     return "refuted" if claim.expect.excludes(*pooled.interval) else "inconclusive"
 
 
-def tally(ledger: Iterable[dict[str, Any]]) -> dict[str, int]:
+def tally(ledger: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """How many claims have each verdict."""
     counts = dict.fromkeys(VERDICTS, 0)
     for entry in ledger:

@@ -50,6 +50,7 @@ _TOOLS = (
     "sphinxext-opengraph",
 )
 _LOG_TAIL = 40
+_RENDER_LIMIT = 1800.0  # seconds; a book of 200 chapters takes one minute
 _STAGED = re.compile(r"(book/[\w/-]+)\.ipynb:")  # a staged notebook keeps the lines of its chapter's text
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -126,14 +127,20 @@ def _render(edition: Edition, data: dict[str, Any], side: Path) -> tuple[Path, t
     command = [*jupyter_book, "build", str(source), "--path-output", str(side)]
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
     environment.pop("SOURCE_DATE_EPOCH", None)  # Sphinx would write its year into the copyright line
-    done = subprocess.run(
-        [*command, "-W", "-n", "--keep-going", "--all"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [*command, "-W", "-n", "--keep-going", "--all"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=_RENDER_LIMIT,
+        )
+    except subprocess.TimeoutExpired as late:
+        raise PublishError(
+            f"the site was not rendered within {_RENDER_LIMIT:g} s, and the renderer was ended; the old one stands"
+        ) from late
     html = side / "_build" / "html"
     if done.returncode != 0 or not (html / "index.html").is_file():
         log = telling(done.stdout, source)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any
 
 from kexue.press.sphinx_ext import markup, provenance
 from kexue.press.sphinx_ext.i18n import both, han, pair
-from kexue.press.sphinx_ext.staged import Site
+from kexue.press.sphinx_ext.staged import Chapter, Paper, Site
 
 
-def origin(chapter: dict[str, Any]) -> str:
+def origin(chapter: Chapter) -> str:
     """The original article and the papers, for the box at the top of a chapter."""
     article = chapter["article"]
     title = han(article["title"])
@@ -25,20 +24,20 @@ def origin(chapter: dict[str, Any]) -> str:
     return f'<p><b>{both("Article")}</b> {linked} <span class="kx-origin">{author}{date}</span></p>{papers}'
 
 
-def _paper(paper: dict[str, str]) -> str:
+def _paper(paper: Paper) -> str:
     title = escape(paper.get("title", ""))
     linked = f'<a href="{escape(paper["url"])}">{title}</a>' if paper.get("url") else title
-    rest = [escape(paper[name]) for name in ("authors", "venue") if paper.get(name)]
+    rest = [escape(part) for part in (paper.get("authors"), paper.get("venue")) if part]
     return ", ".join([linked, *rest])
 
 
-def _summary(chapter: dict[str, Any]) -> str:
+def _summary(chapter: Chapter) -> str:
     english = f'<p class="kx-summary kx-if-en">{escape(chapter["summary"])}</p>'
     chinese = f'<p class="kx-summary kx-if-zh" lang="zh-CN">{escape(chapter["summary_zh"])}</p>'
     return english + chinese if chapter["summary_zh"] else english.replace(" kx-if-en", "")
 
 
-def card(site: Site, chapter: dict[str, Any]) -> str:
+def card(site: Site, chapter: Chapter) -> str:
     """A chapter on the first page: its key figure, its titles, what it finds, its verdicts."""
     href = escape(site.page(chapter["docname"]))
     source, title = site.static(f"figures/{chapter['thumbnail']}"), escape(chapter["title"])

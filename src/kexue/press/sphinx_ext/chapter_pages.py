@@ -19,7 +19,7 @@ from kexue.claims.display import measured
 from kexue.press.sphinx_ext import book_pages, cards, library_pages, markup, provenance, run_pages, theme
 from kexue.press.sphinx_ext.directive import PageDirective, html
 from kexue.press.sphinx_ext.i18n import both, source_place
-from kexue.press.sphinx_ext.staged import Site
+from kexue.press.sphinx_ext.staged import Chapter, Row, Site
 
 
 class ArticleBox(PageDirective):
@@ -117,12 +117,12 @@ class VerdictTable(PageDirective):
 
     def run(self) -> list[nodes.Node]:
         chapter, site = self.chapter, self.site
-        full = chapter["frozen"].get("full") or {}
+        full = chapter["frozen"].get("full")
         table = markup.verdict_table(
             chapter["claims"],
-            {row["id"]: row for row in full.get("claims", ())},
+            {row["id"]: row for row in (full["claims"] if full else ())},
             profile=chapter["profile"],
-            older_code=bool(full.get("older_code")),
+            older_code=bool(full and full["older_code"]),
             place=lambda claim: site.claim(chapter["slug"], claim) if claim in chapter["measured_at"] else "",
         )
         return [html(markup.bar(chapter["claims"]) + table)]
@@ -162,8 +162,8 @@ class MeasuredRole(SphinxRole):
         return [nodes.Text(measured(row)) if row else html(_unknown(self.text))], []
 
 
-def _row(chapter: dict[str, Any] | None, claim: str) -> dict[str, Any] | None:
-    return next((row for row in (chapter or {"claims": ()})["claims"] if row["id"] == claim), None)
+def _row(chapter: Chapter | None, claim: str) -> Row | None:
+    return next((row for row in (chapter["claims"] if chapter else ()) if row["id"] == claim), None)
 
 
 def _unknown(claim: str) -> str:

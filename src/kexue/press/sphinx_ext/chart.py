@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -36,7 +37,7 @@ def shapes() -> str:
     return f'<svg width="0" height="0" style="position:absolute" aria-hidden="true">{symbols}</svg>'
 
 
-def interval_picture(row: dict[str, Any]) -> str:
+def interval_picture(row: Mapping[str, Any]) -> str:
     """The 95 % interval of a claim drawn against the expected values; "" where nothing was measured.
 
     Args:
@@ -77,7 +78,7 @@ def interval_picture(row: dict[str, Any]) -> str:
     )
 
 
-def in_words(row: dict[str, Any]) -> str:
+def in_words(row: Mapping[str, Any]) -> str:
     """What the picture shows, for readers who do not see it."""
     where = {
         "reproduced": "all of it inside",

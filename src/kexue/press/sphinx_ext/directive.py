@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from kexue.press.sphinx_ext.staged import Site
+from kexue.press.sphinx_ext.staged import Chapter, Site
 
 
 def html(text: str) -> nodes.raw:
@@ -24,13 +22,13 @@ class PageDirective(SphinxDirective):
         return Site(self.env.app, self.env.docname)
 
     @property
-    def chapter(self) -> dict[str, Any]:
+    def chapter(self) -> Chapter:
         """The chapter of this page.
 
         Raises:
             docutils' error at the line, when this page is no chapter.
         """
-        chapter: dict[str, Any] | None = self.site.chapter
+        chapter = self.site.chapter
         if chapter is None:
             raise self.error(f"{self.name} belongs into a chapter; {self.env.docname} is none")
         return chapter

@@ -13,6 +13,7 @@ from docutils import nodes
 from kexue.press.sphinx_ext.directive import PageDirective, html
 from kexue.press.sphinx_ext.i18n import both, pair, source_place
 from kexue.press.sphinx_ext.math import typeset
+from kexue.press.sphinx_ext.staged import Module, Section
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -27,7 +28,7 @@ def docname(module: str) -> str:
     return f"{FOLDER}/{module}"
 
 
-def write_pages(modules: Iterable[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
+def write_pages(modules: Iterable[Module], folder: Path) -> list[dict[str, Any]]:
     """Write the sources of the library's pages.
 
     Args:
@@ -82,7 +83,7 @@ def _words(text: str) -> str:
     )
 
 
-def sections(listed: Iterable[dict[str, Any]]) -> str:
+def sections(listed: Iterable[Section]) -> str:
     """A docstring's sections as HTML."""
     shown = []
     for section in listed:
@@ -96,9 +97,8 @@ def sections(listed: Iterable[dict[str, Any]]) -> str:
 
 
 class _LibraryPage(PageDirective):
-    def _module(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = next(m for m in self.site.data["reference"] if m["name"] == name)
-        return found
+    def _module(self, name: str) -> Module:
+        return next(m for m in self.site.data["reference"] if m["name"] == name)
 
     def _source(self, path: str, line: int) -> str:
         where, href = source_place(path, line), self.site.source(path, line, "")
@@ -150,7 +150,7 @@ class LibraryOverview(_LibraryPage):
     """Every module by package, with what it is for and who uses it."""
 
     def run(self) -> list[nodes.Node]:
-        packages: dict[str, list[dict[str, Any]]] = {}
+        packages: dict[str, list[Module]] = {}
         for module in self.site.data["reference"]:
             packages.setdefault(".".join(module["name"].split(".")[:2]), []).append(module)
         shown = []

@@ -13,8 +13,8 @@ from kexue.claims.display import measured
 from kexue.claims.pool import tally as count_verdicts
 from kexue.press.sphinx_ext.chart import interval_picture, mark
 from kexue.press.sphinx_ext.i18n import VERDICT_ZH, both, pair, translated
+from kexue.press.sphinx_ext.staged import Chapter, Row
 
-Row = dict[str, Any]
 Place = Callable[[str], str]
 
 _OLDER = both("measured with older code")
@@ -85,7 +85,7 @@ def verdict_table(
     return table("Verdicts of this chapter", (tuple(cells(row)) for row in rows))
 
 
-def scoreboard(chapters: Sequence[Mapping[str, Any]], address: Callable[[str, str], str]) -> str:
+def scoreboard(chapters: Sequence[Chapter], address: Callable[[str, str], str]) -> str:
     """Every claim of the book in one table; complete without JavaScript.
 
     Args:
@@ -93,7 +93,7 @@ def scoreboard(chapters: Sequence[Mapping[str, Any]], address: Callable[[str, st
         address: from chapter and claim id to the place where it is measured ("" as id: the chapter).
     """
 
-    def cells(chapter: Mapping[str, Any], row: Row) -> Iterable[tuple[str, str]]:
+    def cells(chapter: Chapter, row: Row) -> Iterable[tuple[str, str]]:
         yield "Verdict", chip(row["verdict"])
         yield "Claim", _linked(row, lambda claim: address(chapter["slug"], claim))
         yield "Expected", _expected(row)
@@ -119,7 +119,7 @@ def _small(name: str, value: str) -> str:
     return f'<div class="kx-origin">{both(name, "单位：")} {both(value)}</div>'
 
 
-def _choices(chapters: Sequence[Mapping[str, Any]]) -> str:
+def _choices(chapters: Sequence[Chapter]) -> str:
     """What the scoreboard's filters offer, in both languages, for the page's script."""
     rows = [row for chapter in chapters for row in chapter["claims"]]
 

@@ -6,6 +6,7 @@ place in the text, and so ends the build.
 
 from __future__ import annotations
 
+import atexit
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -38,6 +39,9 @@ def _engine() -> Any:
     from py_mini_racer import MiniRacer
 
     engine = MiniRacer()
+    atexit.register(
+        engine.close
+    )  # V8 left to the interpreter's own exit waits for a thread that is gone: a hang
     engine.eval(_KATEX.read_text(encoding="utf-8") + ";0")  # the value of a script must be a plain one
     engine.eval(_SETTER + "0")
     return engine

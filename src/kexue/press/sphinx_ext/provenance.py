@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
 from kexue.press.sphinx_ext.i18n import both, translated
 from kexue.press.sphinx_ext.markup import table
+from kexue.press.sphinx_ext.staged import Chapter, Run
 
 # In English and Chinese: a title, and what it means for a reader.
 _BANNERS = {
@@ -49,7 +50,7 @@ _DIFFERS = (
 )
 
 
-def banner(chapter: Mapping[str, Any]) -> str:
+def banner(chapter: Chapter) -> str:
     """What a reader must know before trusting a chapter's numbers; "" when there is nothing to say."""
     boxes = []
     if chapter["state"] in _BANNERS:
@@ -71,7 +72,7 @@ def state_in_words(state: str) -> str:
     return both(*_BANNERS[state][0]) if state in _BANNERS else ""
 
 
-def facts(chapter: Mapping[str, Any]) -> str:
+def facts(chapter: Chapter) -> str:
     """The provenance of the runs shown, and of the frozen full-scale numbers."""
     runs = chapter["runs"]
     there, wanted, profile = len(runs), chapter["seeds_wanted"], chapter["profile"]
@@ -88,14 +89,14 @@ def facts(chapter: Mapping[str, Any]) -> str:
     return f'<div class="kx-provenance">{"".join(blocks)}</div>'
 
 
-def commands(chapter: Mapping[str, Any]) -> str:
+def commands(chapter: Chapter) -> str:
     """The commands that measure the chapter again."""
     slug = chapter["slug"]
     lines = [f"$ kexue run {slug} --profile {profile}" for profile in chapter["profiles"]]
     return "\n".join([*lines, f"$ kexue why {slug}"])
 
 
-def _block(title: tuple[str, str], runs: Sequence[Mapping[str, Any]], data: Sequence[str]) -> str:
+def _block(title: tuple[str, str], runs: Sequence[Run], data: Sequence[str]) -> str:
     items = {
         "Commit": _distinct(runs, _commit),
         "Measured": _distinct(runs, lambda run: escape(str(run.get("started", ""))[:10])),
@@ -112,7 +113,7 @@ def _block(title: tuple[str, str], runs: Sequence[Mapping[str, Any]], data: Sequ
     return f"<h4>{both(*title)}</h4><dl>{listed}</dl>{details}"
 
 
-def _run(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _run(run: Run) -> list[tuple[str, str]]:
     return [
         ("Seed", escape(str(run.get("seed", "")))),
         ("Run", f"<code>{escape(str(run.get('key', ''))[:12])}</code>"),
@@ -123,34 +124,34 @@ def _run(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _distinct(runs: Sequence[Mapping[str, Any]], text: Any) -> str:
+def _distinct(runs: Sequence[Run], text: Any) -> str:
     return "; ".join(dict.fromkeys(found for run in runs if (found := text(run))))
 
 
-def _commit(run: Mapping[str, Any]) -> str:
+def _commit(run: Run) -> str:
     commit = escape(str(run.get("commit") or "")[:12])
     changed = both(" with uncommitted changes", "（有未提交的修改）")
     return f"{commit}{changed}" if commit and run.get("dirty") else commit
 
 
-def device_of(run: Mapping[str, Any]) -> str:
+def device_of(run: Run) -> str:
     """The device class of a run, with the GPU's name where it used one."""
     device, gpu = str(run.get("device", "")), (run.get("host") or {}).get("gpu")
     return f"{device} ({gpu})" if gpu and device.startswith("cuda") else device
 
 
-def machine_of(run: Mapping[str, Any]) -> str:
+def machine_of(run: Run) -> str:
     """The processor of a run and how many cores it has."""
     host = run.get("host") or {}
     cores = f"{host['cores']} cores" if host.get("cores") else ""
     return ", ".join(filter(None, [str(host.get("cpu") or ""), cores]))
 
 
-def _versions(run: Mapping[str, Any]) -> str:
+def _versions(run: Run) -> str:
     return ", ".join(f"{name} {number}" for name, number in (run.get("versions") or {}).items())
 
 
-def _duration(runs: Sequence[Mapping[str, Any]]) -> str:
+def _duration(runs: Sequence[Run]) -> str:
     seconds = [run["seconds"] for run in runs if run.get("seconds") is not None]
     if not seconds:
         return ""
@@ -163,9 +164,9 @@ def _duration(runs: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _peak(runs: Sequence[Mapping[str, Any]]) -> str:
-    main = [run["peak_rss_mb"] for run in runs if run.get("peak_rss_mb")]
-    gpu = [run["peak_gpu_mb"] for run in runs if run.get("peak_gpu_mb")]
+def _peak(runs: Sequence[Run]) -> str:
+    main = [peak for run in runs if (peak := run.get("peak_rss_mb"))]
+    gpu = [peak for run in runs if (peak := run.get("peak_gpu_mb"))]
     parts = [f"{max(main):.0f} MB"] if main else []
     on_gpu = both(f"{max(gpu):.0f} MB on the GPU", f"GPU 上 {max(gpu):.0f} MB") if gpu else ""
     return ", ".join([*parts, *([on_gpu] if gpu else [])])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,13 @@ from kexue.press.sphinx_ext.markup import table
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-    from kexue.press.sphinx_ext.staged import Site
+    from kexue.press.sphinx_ext.staged import Benchmark, Chapter, Run, Site
 
 _SHORT = 12
 _URL = re.compile(r"https?://[^\s,;]+")
 
 
-def _title(site: Site, chapter: Mapping[str, Any]) -> str:
+def _title(site: Site, chapter: Chapter) -> str:
     href = escape(site.page(chapter["docname"]))
     return f'<a href="{href}">{pair(chapter["title"], chapter["title_zh"])}</a>'
 
@@ -38,9 +38,9 @@ def _bars(seconds: Sequence[float], longest: float) -> str:
     return f'<div class="kx-times" aria-hidden="true">{each}</div>'
 
 
-def batches(site: Site) -> list[tuple[Mapping[str, Any], str, Sequence[Mapping[str, Any]], str]]:
+def batches(site: Site) -> list[tuple[Chapter, str, Sequence[Run], str]]:
     """Every set of runs there is word of: chapter, profile, their provenance, and where it is kept."""
-    found: list[tuple[Mapping[str, Any], str, Sequence[Mapping[str, Any]], str]] = []
+    found: list[tuple[Chapter, str, Sequence[Run], str]] = []
     for chapter in site.chapters:
         if chapter["runs"]:
             found.append((chapter, chapter["profile"], chapter["runs"], "this site"))
@@ -102,7 +102,7 @@ def recorded(site: Site) -> str:
     return "".join(_benchmark(site, one) for one in site.data["benchmarks"]) or table("Benchmarks", [])
 
 
-def _benchmark(site: Site, found: Mapping[str, Any]) -> str:
+def _benchmark(site: Site, found: Benchmark) -> str:
     rows = [
         [(column, escape(_plain(value))) for column, value in zip(found["columns"], row, strict=True)]
         for row in found["rows"]
