@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 
 from kexue.press.site.downloads import readers_notebook
 from kexue.press.site.plain_markdown import PlainMarkdown
-from kexue.press.sources.chapter import catalogue
+from kexue.press.sources.catalogue import catalogue
 from tests.site.tinybook import REPOSITORY, executed, never_run, write_book
 
 PIXEL = base64.b64decode(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from kexue.press.project import REPOSITORY, PressError, addresses, head
 from kexue.press.site.chapter import is_private_note, line_of
+from kexue.press.site.places import clean_output
 from kexue.press.site.plain_markdown import PlainMarkdown
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def readers_notebook(
     line = 0
     notebook["cells"] = [cell for cell in notebook["cells"] if not is_private_note(cell)]
     for cell in notebook["cells"]:
+        if "outputs" in cell:
+            cell["outputs"] = [clean_output(output, root) for output in cell["outputs"]]
         text = "".join(cell["source"])
         line = line_of(text, edition.chapter.source, line)
         if cell["cell_type"] == "markdown":

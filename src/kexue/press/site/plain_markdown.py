@@ -179,7 +179,9 @@ class PlainMarkdown:
                 return forms.quoted(head, inner(body))
             case "library":
                 shown = excerpt(self.root, argument)
-                return f"`{argument}`\n\n{forms.code(shown.source, 'python')}" if shown else f"`{argument}`"
+                return (
+                    f"`{argument}`\n\n{forms.code(shown['source'], 'python')}" if shown else f"`{argument}`"
+                )
             case "verdict-table":
                 listed = [[row["verdict"], row["statement"], measured(row)] for row in self.rows.values()]
                 return forms.table([["verdict", "claim", "measured"], *listed], headed=True)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register all of it with Sphinx."""
-    from kexue.press.sphinx_ext import chapter_pages
+    from kexue.press.sphinx_ext import chapter_pages, pictures
 
+    pictures.setup(app)
     return chapter_pages.setup(app)
