@@ -52,7 +52,8 @@ def stage_pages(book: Book, source: Path) -> None:
     source.mkdir()
     chapters = catalogue(book.root)
     shown = edition(book.root, chapters, Store(book.store), profile="quick", device="cpu")
-    data = {**site_data(shown), "pdf": False, "reference": library(book.root, chapters)}
+    data = site_data(shown)
+    data["pdf"], data["reference"] = False, library(book.root, chapters)
     stage(shown, data, source)
 
 

@@ -21,9 +21,10 @@ from kexue.press.project import BASE_URL
 from kexue.press.project import REPOSITORY as REPOSITORY_VARIABLE
 from kexue.press.results.benchmarks import write_benchmark
 from kexue.press.results.snapshot import Edition
+from kexue.press.site import build
 from kexue.press.site.build import PublishError, publish
 from kexue.press.site.chapter import ChapterPage
-from kexue.press.site.data import plain_formula, site_data, slowest_cells
+from kexue.press.site.data import mistakes, plain_formula, site_data, slowest_cells
 from tests.site.tinybook import REPOSITORY, stale, tiny_edition, write_book, write_toc
 
 MEANS = "book/language/means.html"
@@ -48,6 +49,12 @@ def book(published: Path, tmp_path: Path) -> Path:
 def files(site: Path) -> dict[str, bytes]:
     """Every file of a site."""
     return {p.relative_to(site).as_posix(): p.read_bytes() for p in sorted(site.rglob("*")) if p.is_file()}
+
+
+def differing(one: Path, other: Path) -> list[str]:
+    """The files that two sites do not have in common."""
+    here, there = files(one), files(other)
+    return sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -306,20 +313,132 @@ def test_a_killed_build_leaves_the_old_site_and_the_next_one_is_whole(book: Path
         "import sys; from pathlib import Path; from kexue.press.site.build import publish; "
         "from tests.site.tinybook import tiny_edition; publish(tiny_edition(Path(sys.argv[1])))"
     )
-    environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'src'}"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path])}
     builder = subprocess.Popen(
         [sys.executable, "-c", code, str(book)], env=environment, start_new_session=True
     )
     waited = time.monotonic() + 60
-    while not list((book / "_build").glob(".html-*/site-src/_kexue")) and time.monotonic() < waited:
+    while not list((book / "_build").glob(".kept-html/source/_kexue")) and time.monotonic() < waited:
         time.sleep(0.02)
-    time.sleep(0.3)
     os.killpg(builder.pid, signal.SIGKILL)
     assert builder.wait() == -signal.SIGKILL
     assert files(site) == before
     assert not publish(tiny_edition(book)).skipped
     assert "A very wide" in html(book)
     assert not list((book / "_build").glob(".html-*"))
+
+
+def test_no_place_of_a_machine_is_on_the_site(book: Path) -> None:
+    edition = tiny_edition(book)
+    (means,) = [one for one in edition.chapters if one.chapter.slug == "means"]
+    cells = [cell for cell in means.notebook["cells"] if cell["cell_type"] == "code"]
+    places = [
+        f"{book}/src/kexue/means.py:3: UserWarning: of the book",
+        f"{Path.home()}/data/board.csv was read",
+        "/tmp/ipykernel_4711/1234.py:5: UserWarning: of a cell",
+        f"{sys.prefix}/lib/python3.11/site-packages/numpy/core.py:9: of a library",
+        "/opt/elsewhere/venv/lib/python3.12/site-packages/torch/nn.py:9: of another machine",
+    ]
+    cells[-1]["outputs"] = [{"output_type": "stream", "name": "stderr", "text": "\n".join(places)}]
+    others = [one for one in edition.chapters if one is not means]
+    others[0] = replace(others[0], reasons=(f"{book}/book/x.md:3: raised",))
+    publish(Edition(book, (means, *others)))
+    for name, content in files(book / "_build" / "html").items():
+        for place in (str(book), f"{Path.home()}/", "ipykernel_", "/opt/elsewhere", "site-packages"):
+            assert place.encode() not in content, (name, place)
+    page = html(book)
+    for said in (
+        "UserWarning: of the book",
+        "board.csv was read",
+        "of a cell",
+        "numpy/core.py:9",
+        "torch/nn.py:9",
+    ):
+        assert said in page
+
+
+def test_a_misspelt_key_figure_and_a_record_of_no_chapter_are_told(book: Path) -> None:
+    chapter = book / "book" / "language" / "means.md"
+    text = chapter.read_text(encoding="utf-8").replace("key_figure: fig-means", "key_figure: fig-mean")
+    chapter.write_text(text, encoding="utf-8")
+    (book / "results").mkdir()
+    (book / "results" / "renamed.json").write_text("{}", encoding="utf-8")
+    edition = tiny_edition(book)
+    said = mistakes(edition, site_data(edition))
+    assert "means: `kexue.key_figure` is 'fig-mean', but the figures are fig-means" in said
+    assert "results/renamed.json is the record of no chapter; remove or rename it" in said
+
+
+def test_one_changed_page_is_rendered_alone_and_the_site_is_that_of_a_clean_rendering(
+    book: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    publish(tiny_edition(book), book / "_build" / "other")  # a rendering to go on from
+    kept = book / "_build" / ".kept-other" / "html" / "book"
+    written = {path: path.stat().st_mtime_ns for path in kept.rglob("*.html")}
+    chapter = book / "book" / "language" / "means.md"
+    text = chapter.read_text(encoding="utf-8").replace("A wide table:", "A table, edited, with $x^2$:")
+    chapter.write_text(text, encoding="utf-8")
+    edition = tiny_edition(book)
+    changed = replace(edition.chapters[0], reasons=("module kexue.other changed",))  # data alone
+    edition = Edition(book, (changed, *edition.chapters[1:]))
+    publish(edition, book / "_build" / "other")
+    again = {
+        path.relative_to(kept).as_posix() for path, at in written.items() if path.stat().st_mtime_ns != at
+    }
+    assert {
+        "language/means.html",
+        f"{changed.chapter.part}/{changed.chapter.slug}.html",
+        "scoreboard.html",
+    } <= again
+    assert "library/kexue.means.html" not in again
+    clean = tmp_path_factory.mktemp("clean") / "site"
+    publish(edition, clean)
+    assert differing(clean, book / "_build" / "other") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("book/language/means.md", "title: Means", "title: Means anew"),
+        ("book/language/means.md", "## Verdicts, limits", "## What was found, limits"),
+        ("book/language/means.md", "draw()", "draw( )"),
+        ("src/kexue/means.py", "The power mean of", "The mean of"),
+        ("_config.yml", "Kexue, Executed", "Another name"),
+        ("book/_static/kexue.css", "", "/* new */"),
+    ],
+)
+def test_whatever_changes_the_site_is_that_of_a_clean_rendering(
+    book: Path, tmp_path_factory: pytest.TempPathFactory, name: str, old: str, new: str
+) -> None:
+    path = book / name
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    publish(tiny_edition(book))
+    clean = tmp_path_factory.mktemp("clean") / "site"
+    publish(tiny_edition(book), clean)
+    assert differing(clean, book / "_build" / "html") == []
+
+
+def test_a_warning_is_told_again_when_nothing_else_has_changed(book: Path) -> None:
+    chapter = book / "book" / "language" / "means.md"
+    chapter.write_text(chapter.read_text(encoding="utf-8") + "\nSee {ref}`nowhere`.\n", encoding="utf-8")
+    for _ in range(2):
+        with pytest.raises(PublishError, match="nowhere"):
+            publish(tiny_edition(book))
+
+
+def test_the_site_is_there_at_every_moment_of_a_swap(tmp_path: Path) -> None:
+    old, new = tmp_path / "html", tmp_path / "side"
+    for folder, text in ((old, "old"), (new, "new")):
+        folder.mkdir()
+        (folder / "page").write_text(text)
+    build._swap(new, old)
+    assert (old / "page").read_text() == "new"
+    if build._exchange(
+        old, old.with_name("html")
+    ):  # this system exchanges folders: the old site is where the new one was
+        assert (new / "page").read_text() == "old"
 
 
 def test_a_swap_cut_in_the_middle_is_repaired(book: Path) -> None:

@@ -55,10 +55,11 @@ def preview(
     profile: ProfileOption = Profile.quick,
     device: DeviceOption = Device.auto,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to serve it; 0: any free port.")] = 8765,
+    browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = True,
 ) -> None:
     """Show a chapter in the browser while it is written: every save renders it, changed code runs again."""
     with errors():
-        from kexue.press.site.preview import Preview, serve
+        from kexue.press.site.preview import Preview, open_in_browser, serve
 
         book = book_of([chapter])
         if not book.chapters:
@@ -67,7 +68,10 @@ def preview(
         shown = Preview(book.root, chapter, book.store, profile=profile, device=device, tell=typer.echo)
         try:
             server = serve(shown, port)
-            typer.echo(f"http://127.0.0.1:{server.server_port}/{found.docname}.html (Ctrl-C ends)")
+            address = f"http://127.0.0.1:{server.server_port}/{found.docname}.html"
+            typer.echo(f"{address} (Ctrl-C ends)")
+            if browser:
+                open_in_browser(address)
             shown.watch(lambda: False)
         finally:
             shown.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import griffe
 
-from kexue.press.site.excerpt import excerpt
+from kexue.press.site.excerpt import read_module
 
 if TYPE_CHECKING:
     from kexue.press.sources.chapter import Chapter
+    from kexue.press.sphinx_ext.staged import Module, Object, Section
 
 _NOT_THE_LIBRARY = {"press", "cli"}
 _PLAIN = {"text", "admonition"}
 
 
-def library(root: Path, chapters: Iterable[Chapter] = ()) -> list[dict[str, Any]]:
+def library(root: Path, chapters: Iterable[Chapter] = ()) -> list[Module]:
     """Every public module of the library with its public functions and classes.
 
     Args:
@@ -43,11 +45,10 @@ def _files(root: Path) -> Iterator[tuple[Path, str]]:
             yield path, ".".join(("kexue", *inner))
 
 
-def _module(root: Path, path: Path, name: str, used: dict[str, set[str]]) -> dict[str, Any]:
-    code = path.read_text(encoding="utf-8")
-    found = griffe.visit(name.rsplit(".", 1)[-1], filepath=path, code=code)
+def _module(root: Path, path: Path, name: str, used: dict[str, set[str]]) -> Module:
+    found = read_module(path, name.rsplit(".", 1)[-1])
     objects = [
-        _object(root, name, member)
+        _object(member)
         for member in found.members.values()
         if not member.is_alias and not member.name.startswith("_") and (member.is_function or member.is_class)
     ]
@@ -66,12 +67,12 @@ def _uses(imported: set[str], module: str, package: bool) -> bool:
     return module in imported or (not package and any(name.startswith(f"{module}.") for name in imported))
 
 
-def _object(root: Path, module: str, found: Any) -> dict[str, Any]:
+def _object(found: Any) -> Object:
     return {
         "name": found.name,
         "kind": "class" if found.is_class else "function",
         "line": found.lineno or 1,
-        "signature": _signature(root, f"{module}.{found.name}"),
+        "signature": _signature(found.source),
         "sections": _sections(found),
         "members": [
             {"name": member.name, "sections": _sections(member), "property": "property" in member.labels}
@@ -82,34 +83,24 @@ def _object(root: Path, module: str, found: Any) -> dict[str, Any]:
     }
 
 
-def _signature(root: Path, dotted: str) -> str:
-    """The definition's own lines, as they stand, up to its colon."""
-    import ast
-
-    shown = excerpt(root, dotted)
-    if shown is None:
-        return dotted
-    node = ast.parse(shown.source).body[0]
+def _signature(source: str) -> str:
+    """The definition's own lines, as they stand, up to its colon; of a class its fields, too."""
+    node = ast.parse(source).body[0]
+    assert isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    lines = source.split("\n")
+    head = lines[: max(node.body[0].lineno - 1, 1)]
     if isinstance(node, ast.ClassDef):
-        end = node.body[0].lineno - 1 if node.body[0].lineno > node.lineno else node.lineno
-        lines = shown.source.split("\n")[:end]
-        fields = [
-            ast.get_source_segment(shown.source, item) or ""
-            for item in node.body
-            if isinstance(item, ast.AnnAssign)
-        ]
-        return "\n".join([*lines, *(f"    {field}" for field in fields)]).rstrip()
-    assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    return (
-        "\n".join(shown.source.split("\n")[: node.body[0].lineno - 1]).rstrip() or shown.source.split("\n")[0]
-    )
+        head = lines[: max(node.body[0].lineno - 1, node.lineno)]
+        fields = (item for item in node.body if isinstance(item, ast.AnnAssign))
+        head += [f"    {ast.get_source_segment(source, field)}" for field in fields]
+    return "\n".join(head).rstrip()
 
 
-def _sections(found: Any) -> list[dict[str, Any]]:
+def _sections(found: Any) -> list[Section]:
     """A docstring's sections: text, or a titled list of (name, description)."""
     if found.docstring is None:
         return []
-    listed: list[dict[str, Any]] = []
+    listed: list[Section] = []
     for section in griffe.parse_google(
         found.docstring, warnings=False, returns_multiple_items=False, returns_named_value=False
     ):
@@ -117,12 +108,12 @@ def _sections(found: Any) -> list[dict[str, Any]]:
         if kind == "text":
             listed.append({"title": "", "text": section.value, "items": []})
         elif kind == "admonition":
-            listed.append({"title": section.title, "text": section.value.description, "items": []})
+            listed.append({"title": section.title or "", "text": section.value.description, "items": []})
         elif kind in ("parameters", "attributes", "raises", "returns", "yields"):
             items = [
                 _returned(found, item)
                 if kind == "returns"
-                else [getattr(item, "name", "") or str(item.annotation or ""), item.description]
+                else (getattr(item, "name", "") or str(item.annotation or ""), item.description)
                 for item in section.value
             ]
             title = {"parameters": "Arguments"}.get(kind, kind.capitalize())
@@ -130,7 +121,7 @@ def _sections(found: Any) -> list[dict[str, Any]]:
     return listed
 
 
-def _returned(found: Any, item: Any) -> list[str]:
+def _returned(found: Any, item: Any) -> tuple[str, str]:
     """What a function returns: its own annotation, and the text; words before a colon are text and no type."""
     own, said = str(getattr(found, "returns", None) or ""), str(item.annotation or "")
-    return [own, item.description if said in ("", own) else f"{said}: {item.description}"]
+    return own, item.description if said in ("", own) else f"{said}: {item.description}"

@@ -6,6 +6,7 @@ hash, and two renderings of one edition have the same bytes.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -25,9 +26,11 @@ from filelock import FileLock
 
 from kexue.press.project import PressError
 from kexue.press.site.data import mistakes, site_data
+from kexue.press.site.kept import Kept
 
 if TYPE_CHECKING:
     from kexue.press.results.snapshot import Edition
+    from kexue.press.sphinx_ext.staged import SiteData
 
 _TOOLS = (
     "jupyter-book",
@@ -36,6 +39,7 @@ _TOOLS = (
     "myst-nb",
     "myst-parser",
     "jupytext",
+    "mdformat",
     "jieba",
     "mini-racer",
     "pygments",
@@ -50,7 +54,7 @@ _TOOLS = (
 )
 _LOG_TAIL = 40
 _RENDER_LIMIT = 1800.0  # seconds; a book of 200 chapters takes one minute
-_STAGED = re.compile(r"(book/[\w/-]+)\.ipynb:")  # a staged notebook keeps the lines of its chapter's text
+_STAGED = re.compile(r"(book/[^\s:]+)\.ipynb:")  # a staged notebook keeps the lines of its chapter's text
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -93,7 +97,8 @@ def publish(edition: Edition, destination: Path | None = None, *, pdf: bool = Fa
     began = time.perf_counter()
     target = destination or edition.root / "_build" / "html"
     target.parent.mkdir(parents=True, exist_ok=True)
-    data = {**site_data(edition), "pdf": pdf}
+    data = site_data(edition)
+    data["pdf"] = pdf
     digest = _digest(edition, data)
     with FileLock(target.with_name(f"{target.name}.lock")):
         _finish_swap(target)
@@ -104,35 +109,63 @@ def publish(edition: Edition, destination: Path | None = None, *, pdf: bool = Fa
         for leftover in target.parent.glob(f".{target.name}-*"):
             shutil.rmtree(leftover, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as side:
-            html, more = _render(edition, data, Path(side))
+            html, more = _render(edition, data, target, Path(side))
             manifest = {"digest": digest, "problems": [*problems, *more], "files": dict(_hashes(html))}
             _swap(html, target)
         _write(_manifest_of(target), json.dumps(manifest, indent=1, sort_keys=True))
     return _report(manifest, skipped=False, began=began)
 
 
-def _render(edition: Edition, data: dict[str, Any], side: Path) -> tuple[Path, tuple[str, ...]]:
+def _render(edition: Edition, data: SiteData, target: Path, side: Path) -> tuple[Path, tuple[str, ...]]:
     from kexue.press.site.api import library
     from kexue.press.site.downloads import place_downloads
     from kexue.press.site.offline import write_archive, write_pdf
     from kexue.press.site.stage import stage
+    from kexue.press.sources.toc import read_contents
 
-    source = side / "site-src"
+    source = side / "source"
     source.mkdir()
-    chapters = [chapter.chapter for chapter in edition.chapters]
-    data = {**data, "reference": library(edition.root, chapters)}
+    data["reference"] = library(edition.root, [chapter.chapter for chapter in edition.chapters])
     problems = stage(edition, data, source)
-    jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    command = [*jupyter_book, "build", str(source), "--path-output", str(side)]
-    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    kept = Kept(side.parent / f".kept-{target.name}")
+    if data["addresses"]["site"]:
+        kept.forget()  # a site map lists the pages of one rendering
+    state = kept.take(source, data, _tools())
+    try:
+        _run_renderer(kept)
+        kept.finish(state)
+    except BaseException:
+        kept.forget()
+        raise
+    html = side / "html"
+    shutil.copytree(kept.html, html, ignore=shutil.ignore_patterns(".buildinfo", "reports"))
+    problems += place_downloads(edition, html)
+    if data["pdf"]:
+        pages = read_contents(source).documents()
+        write_pdf(html, [name for name in pages if not name.startswith("book/library/")])
+    write_archive(html)
+    return html, problems
+
+
+def _run_renderer(kept: Kept) -> None:
+    """Sphinx in a process of its own, under a time limit."""
+    module = [
+        sys.executable,
+        "-P",
+        "-m",
+        "kexue.press.site.render",
+    ]  # -P: no file of the working folder is a module
+    command = [*module, *map(str, (kept.source, kept.html, kept.doctrees))]
+    environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}
     environment.pop("SOURCE_DATE_EPOCH", None)  # Sphinx would write its year into the copyright line
     try:
         done = subprocess.run(
-            [*command, "-W", "-n", "--keep-going", "--all"],
+            command,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
             timeout=_RENDER_LIMIT,
         )
@@ -140,20 +173,11 @@ def _render(edition: Edition, data: dict[str, Any], side: Path) -> tuple[Path, t
         raise PublishError(
             f"the site was not rendered within {_RENDER_LIMIT:g} s, and the renderer was ended; the old one stands"
         ) from late
-    html = side / "_build" / "html"
-    if done.returncode != 0 or not (html / "index.html").is_file():
-        log = telling(done.stdout, source)
+    if done.returncode != 0 or not (kept.html / "index.html").is_file():
+        log = telling(done.stdout, kept.source)
         raise PublishError(
             f"the site could not be rendered (status {done.returncode}); the old one stands:\n{log}"
         )
-    for by_product in (".buildinfo", "reports"):
-        shutil.rmtree(html / by_product, ignore_errors=True)
-        (html / by_product).unlink(missing_ok=True)
-    place_downloads(edition, html)
-    if data["pdf"]:
-        write_pdf(html, source / "_toc.yml")
-    write_archive(html)
-    return html, problems
 
 
 def telling(log: str, source: Path) -> str:
@@ -164,11 +188,22 @@ def telling(log: str, source: Path) -> str:
     return "\n".join((telling or lines)[-_LOG_TAIL:])
 
 
-def _digest(edition: Edition, data: dict[str, Any]) -> str:
-    """A digest of everything the site depends on, taken without importing what renders it."""
+def _tools() -> str:
+    """A digest of the libraries and of the press's own code, taken without importing what renders."""
     digest = hashlib.sha256()
     for name in _TOOLS:
         digest.update(f"{name} {_version(name)}\n".encode())
+    press = Path(__file__).parents[1]
+    code = [path for path in press.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    code += press.with_name("claims").rglob("*.py")
+    for path in sorted(code):
+        digest.update(f"\n{path.relative_to(press.parent)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _digest(edition: Edition, data: SiteData) -> str:
+    """A digest of everything the site depends on."""
+    digest = hashlib.sha256(_tools().encode())
     digest.update(json.dumps(data, sort_keys=True, default=str).encode())
     for chapter in edition.chapters:
         digest.update(chapter.chapter.source.encode())
@@ -176,13 +211,9 @@ def _digest(edition: Edition, data: dict[str, Any]) -> str:
         digest.update(json.dumps(cells, sort_keys=True).encode())
         digest.update(str(chapter.chapter.key_figure).encode())
     own = [path for path in (edition.root / "book").rglob("*") if path.is_file()]
-    press = Path(__file__).parents[1]
     library = (edition.root / "src" / "kexue").rglob("*.py")
-    code = [path for path in press.rglob("*") if path.is_file() and path.suffix != ".pyc"]
-    code += press.with_name("claims").glob("*.py")
-    for path in sorted([*own, *{*code, *library}, edition.root / "_config.yml", edition.root / "_toc.yml"]):
-        base = press.parent if path.is_relative_to(press.parent) else edition.root
-        digest.update(f"\n{path.relative_to(base)}\n".encode() + path.read_bytes())
+    for path in sorted([*own, *library, edition.root / "_config.yml", edition.root / "_toc.yml"]):
+        digest.update(f"\n{path.relative_to(edition.root)}\n".encode() + path.read_bytes())
     return digest.hexdigest()
 
 
@@ -221,12 +252,24 @@ def _write(path: Path, text: str) -> None:
 
 
 def _swap(html: Path, target: Path) -> None:
-    """Put the new site in the old one's place; `_finish_swap` repairs a swap that was cut in the middle."""
+    """Put the new site in the old one's place, in one step where the system can, so that no reader finds none.
+
+    Where it cannot, `_finish_swap` repairs a swap that was cut in the middle.
+    """
+    if target.exists() and _exchange(html, target):
+        return
     old = _old_of(target)
     if target.exists():
         target.rename(old)
     html.rename(target)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two folders in one step; whether the system could (Linux, on most file systems)."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
 
 
 def _finish_swap(target: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jupytext
 
 from kexue.claims.display import CLAIMS_MIME, MEASUREMENT_MIME, VERDICTS_MIME
+from kexue.press.site.places import clean_output
 from kexue.press.sources.cells import parse
 
 if TYPE_CHECKING:
@@ -30,25 +31,30 @@ _BLANK = (
     "not drawn{why}</text></svg>"
 )
 _FIGURE_REFERENCE = re.compile(r"(\{numref\}`(?:[^`<]*<)?|\{ref\}`(?:[^`<]*<)?|\]\(#)([\w-]+)")
-_CHAPTER_LINK = re.compile(r"\]\(([\w./-]+)\.md(#[\w-]*)?\)")
 _TITLE = re.compile(r"\A(# [^\n]*\n)(.*)\Z", re.DOTALL)
 
 
 class ChapterPage:
     """One chapter's staged notebook, and what was found out while making it."""
 
-    def __init__(self, edition: ChapterEdition, state: str) -> None:
+    def __init__(self, edition: ChapterEdition, state: str, *, current: bool = False) -> None:
         self.edition = edition
         self.slug = edition.chapter.slug
         self.problems: list[str] = []
         self.measured: list[str] = []
         self.thumbnail: tuple[str, bytes] | None = None
         self._key: dict[str, Any] | None = None
-        current = jupytext.reads(edition.chapter.source, fmt="md:myst")
-        cells, run = list(current.cells), _cells_of_run(edition)
+        cells, run = list(edition.chapter.notebook.cells), _cells_of_run(edition)
+        for cell in run:
+            if cell.cell_type == "code":
+                cell.outputs = [clean_output(output, edition.chapter.root) for output in cell.outputs]
         outputs = [cell.outputs for cell in run if cell.cell_type == "code"]
         if run and not _same_code(cells, run, trusted=state == "fresh"):
-            cells = run
+            if current:  # as it is being written: what was run shows beside the code it was run with
+                known = {cell.source: cell.outputs for cell in run if cell.cell_type == "code"}
+                outputs = [known.get(cell.source, []) for cell in cells if cell.cell_type == "code"]
+            else:
+                cells = run
         self._glued = {
             output["metadata"]["scrapbook"]["name"]
             for of_cell in outputs
@@ -65,11 +71,13 @@ class ChapterPage:
         staged: list[Any] = []
         line = 0
         for cell in cells:
-            line = _line_of(cell.source, edition.chapter.source, line)
+            line = line_of(cell.source, edition.chapter.source, line)
             before = len(staged)
             if cell.cell_type == "code":
                 staged += self._code(cell, next(waiting, []))
-            else:
+            elif cell.cell_type == "raw":
+                staged += self._raw(cell)
+            elif not is_private_note(cell):
                 staged.append(_markdown(self._prose(cell.source)))
             for new in staged[before:]:
                 new["line"] = line
@@ -141,14 +149,19 @@ class ChapterPage:
         def own(match: re.Match[str]) -> str:
             return f"{match[1]}{self.slug}-{match[2]}" if match[2] in self._figures else match[0]
 
-        def staged(match: re.Match[str]) -> str:
-            """A link to another chapter's text leads to its notebook, as that is what is staged."""
-            path = (chapter.path.parent / f"{match[1]}.md").resolve()
-            there = path.is_file() and path.parent != (chapter.root / "book").resolve()
-            return f"]({match[1]}.ipynb{match[2] or ''})" if there else match[0]
+        return _FIGURE_REFERENCE.sub(own, _GLUE_ROLE.sub(told, source))
 
-        chapter = self.edition.chapter
-        return _CHAPTER_LINK.sub(staged, _FIGURE_REFERENCE.sub(own, _GLUE_ROLE.sub(told, source)))
+    def _raw(self, cell: Any) -> Iterator[Any]:
+        """A raw cell, which a page shows in the one format it is written in."""
+        kind = cell.metadata.get("format") or cell.metadata.get("raw_mimetype")
+        if is_private_note(cell):
+            return
+        if not kind:
+            begins = repr(cell.source.strip().split("\n")[0][:40])
+            self.problems.append(
+                f"{self.slug}: the raw cell {begins} names no format (`:format: text/html`): no page shows it"
+            )
+        yield {"cell_type": "raw", "source": cell.source, "metadata": {"format": kind} if kind else {}}
 
     def _code(self, cell: Any, outputs: list[Any]) -> Iterator[Any]:
         options = cell.metadata.get("mystnb", {})
@@ -232,7 +245,12 @@ class ChapterPage:
                 return
 
 
-def _line_of(cell: str, source: str, after: int) -> int:
+def is_private_note(cell: Any) -> bool:
+    """Whether a cell of prose is the author's own: no reader sees it."""
+    return cell["cell_type"] != "code" and "remove-cell" in cell["metadata"].get("tags", ())
+
+
+def line_of(cell: str, source: str, after: int) -> int:
     """The 0-based line of the text where a cell begins; that of the cell before it where it is not to be found."""
     begin = sum(len(line) for line in source.splitlines(keepends=True)[:after])
     at = source.find(cell, begin) if cell.strip() else -1

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from kexue.data import registry
 from kexue.press.project import addresses
 from kexue.press.results.benchmarks import benchmark_problems, benchmarks
+from kexue.press.results.record import orphans
 from kexue.press.site.excerpt import excerpt
-from kexue.press.sources.catalogue import PARTS
+from kexue.press.site.places import without_places
+from kexue.press.sources.catalogue import PARTS, catalogue
 
 if TYPE_CHECKING:
     from kexue.press.results.snapshot import ChapterEdition, Edition
+    from kexue.press.sphinx_ext.staged import (
+        Addresses,
+        Article,
+        Benchmark,
+        Chapter,
+        DataSet,
+        Paper,
+        Record,
+        Row,
+        Run,
+        SiteData,
+        SlowCell,
+    )
 
 _LIBRARY = re.compile(r"^[`:]{3,}\{library\}\s+(\S+)", re.MULTILINE)
 _ABSTRACT = re.compile(
@@ -45,7 +60,7 @@ _SIGNS = {
 _NAMED_CLAIM = re.compile(r"\{(?:verdict|measured)\}`([^`]+)`")
 
 
-def site_data(edition: Edition) -> dict[str, Any]:
+def site_data(edition: Edition) -> SiteData:
     """Everything the roles and directives need, ready for JSON; no path of this machine is in it."""
     asked = sorted(
         {name for chapter in edition.chapters for text in _texts(chapter) for name in _LIBRARY.findall(text)}
@@ -53,14 +68,14 @@ def site_data(edition: Edition) -> dict[str, Any]:
     library = {name: found for name in asked if (found := excerpt(edition.root, name)) is not None}
     return {
         "chapters": [_chapter(chapter) for chapter in edition.chapters],
-        "library": {name: asdict(found) for name, found in library.items()},
+        "library": library,
         "data": _data_sets(edition),
-        "addresses": asdict(addresses(edition.root)),
-        "benchmarks": benchmarks(edition.root),
+        "addresses": cast("Addresses", asdict(addresses(edition.root))),
+        "benchmarks": cast("list[Benchmark]", benchmarks(edition.root)),
     }
 
 
-def mistakes(edition: Edition, data: dict[str, Any]) -> tuple[str, ...]:
+def mistakes(edition: Edition, data: SiteData) -> tuple[str, ...]:
     """Names in the chapters' texts that stand for nothing, and what is not as it should be with the runs."""
     found: list[str] = []
     for chapter in edition.chapters:
@@ -74,12 +89,27 @@ def mistakes(edition: Edition, data: dict[str, Any]) -> tuple[str, ...]:
             f"{slug}: the text names the claim {name!r}, which the chapter does not declare"
             for name in unknown
         ]
+        labels = {found for cell in chapter.chapter.notebook.cells for found in _labels(cell)}
+        key = chapter.chapter.key_figure
+        if key and key not in labels:
+            found.append(
+                f"{slug}: `kexue.key_figure` is {key!r}, but the figures are {', '.join(sorted(labels)) or 'none'}"
+            )
         missing = sorted(set(_LIBRARY.findall(source)) - set(data["library"]))
         found += [f"{slug}: the text shows {name}, which is not in src/" for name in missing]
-    return tuple(found + benchmark_problems(edition.root))
+    found += benchmark_problems(edition.root)
+    left = orphans(edition.root, (chapter.slug for chapter in catalogue(edition.root)))
+    found += [f"results/{path.name} is the record of no chapter; remove or rename it" for path in left]
+    return tuple(found)
 
 
-def _data_sets(edition: Edition) -> dict[str, dict[str, str]]:
+def _labels(cell: Any) -> set[str]:
+    """The names that a figure's cell has."""
+    figure = cell.metadata.get("mystnb", {}).get("figure") or {}
+    return {name for name in (cell.metadata.get("label"), figure.get("name")) if name}
+
+
+def _data_sets(edition: Edition) -> dict[str, DataSet]:
     """The registered data sets that any chapter reads."""
     read = {name for chapter in edition.chapters for name in chapter.chapter.data}
     return {
@@ -91,7 +121,8 @@ def _data_sets(edition: Edition) -> dict[str, dict[str, str]]:
 
 def _reasons(edition: ChapterEdition) -> list[str]:
     """The first reasons for a chapter's state, and where to see the others."""
-    reasons = [reason for reason in edition.reasons if reason != edition.state]
+    root = edition.chapter.root
+    reasons = [without_places(reason, root) for reason in edition.reasons if reason != edition.state]
     rest = len(reasons) - _REASONS
     more = [f"and {rest} more: kexue why {edition.chapter.slug}"] if rest > 0 else []
     return reasons[:_REASONS] + more
@@ -122,7 +153,7 @@ def plain_formula(tex: str) -> str:
     return re.sub(r"(\w?)\\([a-zA-Z]+)", lambda name: f"{name[1]} {name[2]}".lstrip(), tex)
 
 
-def slowest_cells(edition: ChapterEdition) -> list[dict[str, Any]]:
+def slowest_cells(edition: ChapterEdition) -> list[SlowCell]:
     """The cells that took longest, by their first line: mean seconds over the runs, share of all the cells.
 
     Runs that did not record the times of their cells, or those of other cells than are shown, do not count.
@@ -153,7 +184,7 @@ def headline(source: str) -> str:
     return (telling or lines or [""])[0]
 
 
-def _chapter(edition: ChapterEdition) -> dict[str, Any]:
+def _chapter(edition: ChapterEdition) -> Chapter:
     chapter = edition.chapter
     return {
         "slug": chapter.slug,
@@ -162,8 +193,8 @@ def _chapter(edition: ChapterEdition) -> dict[str, Any]:
         "docname": chapter.docname,
         "title": chapter.title,
         "title_zh": chapter.title_zh,
-        "article": dict(chapter.article),
-        "papers": [dict(paper) for paper in chapter.papers],
+        "article": cast("Article", dict(chapter.article)),
+        "papers": [cast("Paper", dict(paper)) for paper in chapter.papers],
         "summary": chapter.summary,
         "summary_zh": _abstract(chapter.source),
         "profiles": list(chapter.profiles),
@@ -172,9 +203,9 @@ def _chapter(edition: ChapterEdition) -> dict[str, Any]:
         "state": edition.state,
         "reasons": _reasons(edition),
         "differences": list(edition.differences),
-        "runs": list(edition.runs),
+        "runs": cast("list[Run]", list(edition.runs)),
         "seeds_wanted": edition.seeds_wanted,
-        "claims": list(edition.claims),
-        "frozen": edition.frozen or {},
+        "claims": cast("list[Row]", list(edition.claims)),
+        "frozen": cast("dict[str, Record]", edition.frozen or {}),
         "slowest": slowest_cells(edition),
     }

@@ -1,34 +1,26 @@
 """Executed notebooks for readers: to download beside each page, and as the branch that Colab, Binder and hubs open.
 
-What only this site understands is said in plain Markdown there: a verdict as its word, a measured value as its number,
-a library source as code. Where `kexue` is not installed the first cell installs it at the commit of the page.
+Its Markdown is that of `kexue.press.site.plain_markdown`. Where `kexue` is not installed the first cell installs it at the
+commit of the page.
 """
 
 from __future__ import annotations
 
 import json
-import posixpath
-import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kexue.claims.display import measured
 from kexue.press.project import REPOSITORY, PressError, addresses, head
-from kexue.press.site.excerpt import excerpt
+from kexue.press.site.chapter import is_private_note, line_of
+from kexue.press.site.places import clean_output
+from kexue.press.site.plain_markdown import PlainMarkdown
 from kexue.press.site.rejudge import judge_anew
 from kexue.press.store.plan import State
 
 if TYPE_CHECKING:
     from kexue.press.results.snapshot import ChapterEdition, Edition
 
-_FENCE = re.compile(
-    r"^(?P<fence>`{3,}|:{3,})\{(?P<name>[\w:-]+)\}[ ]*(?P<argument>[^\n]*)\n(?P<body>.*?)^(?P=fence)[ ]*$",
-    re.M | re.S,
-)
-_ROLE = re.compile(r"\{(verdict|measured|glue:[a-z]+|numref|ref|eq)\}`([^`]+)`")
-_DOCUMENT = re.compile(r"\{doc\}`([^`<]+?)\s*<([\w./-]+)>`|\[([^\]]+)\]\(([\w./-]+)\.md(?:#[\w-]*)?\)")
-_PLACE = re.compile(r"\[([^\]]+)\]\(#[\w-]+\)")
 _BRANCH_README = """# {title}: the executed chapters
 
 Written by `kexue notebooks` from commit {commit} of {url}. Nothing here is edited by hand: each chapter as a notebook, with the outputs of
@@ -44,28 +36,40 @@ def commit_of(edition: ChapterEdition, root: Path) -> str:
 
 def readers_notebook(
     edition: ChapterEdition, root: Path, executed: Collection[str] = ()
-) -> dict[str, Any] | None:
+) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
     """A chapter as executed, for a reader's own Jupyter; None if it has no stored run.
 
     Args:
         edition: the chapter.
         root: the book's folder.
         executed: the chapters that lie beside it as notebooks, by their names in Sphinx.
+
+    Returns:
+        The notebook, and what of the chapter's Markdown it could not show, as sentences with file and line.
     """
     if edition.notebook is None:
-        return None
+        return None, ()
     at = addresses(root)
     notebook: dict[str, Any] = json.loads(json.dumps(edition.notebook))
     if edition.state == State.FRESH:
         judge_anew(notebook, edition.chapter, edition.profile)
+    plain = PlainMarkdown(edition, root, at.site, executed)
+    line = 0
+    notebook["cells"] = [cell for cell in notebook["cells"] if not is_private_note(cell)]
     for cell in notebook["cells"]:
+        if "outputs" in cell:
+            cell["outputs"] = [clean_output(output, root) for output in cell["outputs"]]
+        text = "".join(cell["source"])
+        line = line_of(text, edition.chapter.source, line)
         if cell["cell_type"] == "markdown":
-            text = plain_markdown("".join(cell["source"]), edition, root)
-            cell["source"] = _linked(text, edition.chapter.docname, at.site, executed)
+            cell["source"] = plain.translate(text, line)
+            if plain.attachments:
+                cell["attachments"] = {**cell.get("attachments", {}), **plain.attachments}
+                plain.attachments = {}
     url, commit = at.repository, commit_of(edition, root)
     if url:
         notebook["cells"].insert(0, _installer(f"{url}@{commit}" if commit else url))
-    return notebook
+    return notebook, tuple(plain.problems)
 
 
 def _installer(where: str) -> dict[str, Any]:
@@ -82,77 +86,6 @@ def _installer(where: str) -> dict[str, Any]:
         "outputs": [],
         "source": source,
     }
-
-
-def _linked(text: str, docname: str, site: str, executed: Collection[str]) -> str:
-    """Links between pages as they hold in a folder of notebooks: to a notebook, else to the site, else none."""
-
-    def document(found: re.Match[str]) -> str:
-        words, name = found[1] or found[3], found[2] or found[4]
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(docname), name))
-        if target in executed:
-            return f"[{words}]({name}.ipynb)"
-        return f"[{words}]({site}{target}.html)" if site else words
-
-    return _PLACE.sub(r"\1", _DOCUMENT.sub(document, text))
-
-
-def plain_markdown(source: str, edition: ChapterEdition, root: Path) -> str:
-    """Markdown that any notebook shows, from the book's own."""
-    rows = {row["id"]: row for row in edition.claims}
-
-    def fence(found: re.Match[str]) -> str:
-        name, argument, body = found["name"], found["argument"].strip(), found["body"].strip()
-        body = "\n".join(line for line in body.split("\n") if not line.startswith(":"))
-        match name:
-            case "article-box":
-                article = edition.chapter.article
-                return f"> **{article['title']}** ({article['date']}): <{article['url']}>\n>\n> {body}"
-            case "library":
-                shown = excerpt(root, argument)
-                return f"`{argument}`\n\n```python\n{shown.source}\n```" if shown else f"`{argument}`"
-            case "verdict-table":
-                lines = [
-                    f"| {row['verdict']} | {row['statement']} | {measured(row)} |" for row in rows.values()
-                ]
-                return "\n".join(["| verdict | claim | measured |", "|---|---|---|", *lines])
-            case "provenance":
-                return f"Run it again: `kexue run {edition.chapter.slug}`."
-            case "math":
-                return f"$$\n{body}\n$$"
-            case _:
-                inner = _FENCE.sub(fence, body)
-                title = f"**{argument}**\n\n" if argument else ""
-                return "\n".join(f"> {line}".rstrip() for line in f"{title}{inner}".split("\n"))
-
-    def role(found: re.Match[str]) -> str:
-        name, text = found[1], found[2]
-        if name == "verdict":
-            return f"**{rows[text]['verdict']}**" if text in rows else text
-        if name == "measured":
-            return measured(rows[text]) if text in rows else text
-        if name.startswith("glue"):
-            return _glued(edition, text)
-        return text.split("<")[0].strip() if "<" in text else f"`{text}`"
-
-    return _ROLE.sub(role, _FENCE.sub(fence, source))
-
-
-def _glued(edition: ChapterEdition, text: str) -> str:
-    """The value behind a glue role, formatted as the role asks."""
-    name, _, form = text.partition(":")
-    for cell in edition.notebook["cells"]:
-        for output in cell.get("outputs", ()):
-            if output.get("metadata", {}).get("scrapbook", {}).get("name") == name:
-                data = {kind.rsplit("/", 2)[-1]: value for kind, value in output["data"].items()}
-                value = "".join(next(iter(data.values())) if "plain" not in data else data["plain"]).strip(
-                    "'"
-                )
-                try:
-                    return format(float(value), form) if form else value
-                except ValueError:
-                    return value
-    return f"({name})"
 
 
 def write_branch(edition: Edition, folder: Path) -> list[Path]:
@@ -183,7 +116,7 @@ def write_branch(edition: Edition, folder: Path) -> list[Path]:
     }
     executed = _executed(edition)
     for chapter in edition.chapters:
-        notebook = readers_notebook(chapter, edition.root, executed)
+        notebook, _ = readers_notebook(chapter, edition.root, executed)
         if notebook is not None:
             texts[f"{chapter.chapter.docname}.ipynb"] = as_text(notebook)
     written = []
@@ -204,14 +137,16 @@ def _executed(edition: Edition) -> set[str]:
     return {chapter.chapter.docname for chapter in edition.chapters if chapter.notebook is not None}
 
 
-def place_downloads(edition: Edition, site: Path) -> None:
-    """Lay each chapter's notebook and text beside its page."""
-    executed = _executed(edition)
+def place_downloads(edition: Edition, site: Path) -> tuple[str, ...]:
+    """Lay each chapter's notebook and text beside its page; what a notebook could not show, as sentences."""
+    executed, problems = _executed(edition), list[str]()
     for chapter in edition.chapters:
         page = site / f"{chapter.chapter.docname}.html"
         if not page.is_file():
             continue
         page.with_suffix(".md").write_text(chapter.chapter.source, encoding="utf-8")
-        notebook = readers_notebook(chapter, edition.root, executed)
+        notebook, untold = readers_notebook(chapter, edition.root, executed)
+        problems += untold
         if notebook is not None:
             page.with_suffix(".ipynb").write_text(as_text(notebook), encoding="utf-8")
+    return tuple(problems)

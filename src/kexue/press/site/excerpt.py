@@ -1,25 +1,13 @@
-"""The source of a library object, read from the file as text: nothing of the library is imported."""
+"""The source of a library object, read from the file as text by griffe: nothing of the library is imported."""
 
 from __future__ import annotations
 
-import ast
-from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any
 
-
-@dataclass(frozen=True)
-class Excerpt:
-    """A piece of the library as it stands.
-
-    Args:
-        path: the file, relative to the repository's root.
-        line: the 1-based line the piece begins on.
-        source: its text.
-    """
-
-    path: str
-    line: int
-    source: str
+if TYPE_CHECKING:
+    from kexue.press.sphinx_ext.staged import Excerpt
 
 
 def excerpt(root: Path, dotted: str) -> Excerpt | None:
@@ -35,49 +23,39 @@ def excerpt(root: Path, dotted: str) -> Excerpt | None:
     for length in range(len(parts), 0, -1):
         path = _module_file(root, parts[:length])
         if path is not None:
-            return _within(root, path, parts[length:])
+            return _within(root, path, parts[:length], parts[length:])
     return None
+
+
+def read_module(path: Path, name: str) -> Any:
+    """A module as griffe sees it, with the lines of its objects."""
+    import griffe
+
+    text = path.read_text(encoding="utf-8")
+    lines = griffe.LinesCollection()
+    lines[path] = text.split("\n")
+    return griffe.visit(name, filepath=path, code=text, lines_collection=lines)
 
 
 def _module_file(root: Path, parts: list[str]) -> Path | None:
     base = root.joinpath("src", *parts)
-    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
-        if candidate.is_file():
-            return candidate
-    return None
+    return next(filter(Path.is_file, (base.with_suffix(".py"), base / "__init__.py")), None)
 
 
-def _within(root: Path, path: Path, names: list[str]) -> Excerpt | None:
-    text = path.read_text(encoding="utf-8")
-    relative = path.relative_to(root).as_posix()
-    if not names:
-        return Excerpt(relative, 1, text.strip("\n"))
-    body = ast.parse(text).body
-    for depth, name in enumerate(names):
-        found = next((node for node in body if name in _defines(node)), None)
-        if isinstance(found, ast.ImportFrom) and found.module and depth == 0:
-            original = next(alias.name for alias in found.names if (alias.asname or alias.name) == name)
-            return excerpt(root, ".".join([found.module, original, *names[1:]]))
+def _within(root: Path, path: Path, module: list[str], names: list[str]) -> Excerpt | None:
+    found = read_module(path, ".".join(module))
+    for depth, name in enumerate(names, start=1):
+        found = None if found.is_function else found.members.get(name)
         if found is None:
             return None
-        body = found.body if isinstance(found, ast.ClassDef) else []
-    assert found is not None
-    first = min([found.lineno, *(decorator.lineno for decorator in getattr(found, "decorator_list", ()))])
-    lines = text.split("\n")[first - 1 : found.end_lineno]
-    indent = len(lines[0]) - len(lines[0].lstrip())
-    return Excerpt(relative, first, "\n".join(line[indent:] for line in lines))
-
-
-def _defines(node: ast.stmt) -> set[str]:
-    """The names a statement binds."""
-    match node:
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            return {name}
-        case ast.Assign(targets=targets):
-            return {target.id for target in targets if isinstance(target, ast.Name)}
-        case ast.AnnAssign(target=ast.Name(id=name)):
-            return {name}
-        case ast.ImportFrom(names=names):
-            return {alias.asname or alias.name for alias in names}
-        case _:
-            return set()
+        if found.is_alias:
+            further = ".".join([found.target_path, *names[depth:]])
+            return excerpt(root, further) if further != ".".join([*module, *names]) else None
+    relative = path.relative_to(root).as_posix()
+    lines = path.read_text(encoding="utf-8").split("\n")
+    if not names:
+        return {"path": relative, "line": 1, "source": "\n".join(lines).strip("\n")}
+    first = found.lineno
+    while lines[first - 2].lstrip().startswith("@"):  # griffe takes a property without its decorators
+        first -= 1
+    return {"path": relative, "line": first, "source": dedent("\n".join(lines[first - 1 : found.endlineno]))}

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
-import yaml
 from bs4 import BeautifulSoup
 
 from kexue.press.project import PressError
@@ -41,12 +40,12 @@ def write_archive(site: Path) -> Path:
     return target
 
 
-def write_pdf(site: Path, contents: Path) -> Path:
+def write_pdf(site: Path, pages: list[str]) -> Path:
     """Print the book into one PDF within the site.
 
     Args:
         site: the rendered site.
-        contents: its `_toc.yml`: the pages' order. The library's pages are left out.
+        pages: the pages to print, in order.
 
     Raises:
         PressError: when there is no Chromium, or it fails.
@@ -55,7 +54,7 @@ def write_pdf(site: Path, contents: Path) -> Path:
     if browser is None:
         raise PressError(f"a PDF needs one of {', '.join(_BROWSERS)} on the path; install Chromium")
     target, whole = site / f"{NAME}.pdf", site / "_whole-book.html"
-    whole.write_text(whole_book(site, _pages(contents)), encoding="utf-8")
+    whole.write_text(whole_book(site, pages), encoding="utf-8")
     try:
         with tempfile.TemporaryDirectory() as profile:
             done = subprocess.run(
@@ -85,12 +84,6 @@ def write_pdf(site: Path, contents: Path) -> Path:
         )
     target.write_bytes(_DATE.sub(lambda found: re.sub(rb"\d", b"0", found[0]), target.read_bytes()))
     return target
-
-
-def _pages(contents: Path) -> list[str]:
-    toc = yaml.safe_load(contents.read_text(encoding="utf-8"))
-    parts = [part for part in toc.get("parts", ()) if part.get("caption") != "Library"]
-    return [toc["root"], *(entry["file"] for part in parts for entry in part["chapters"])]
 
 
 def whole_book(site: Path, pages: list[str]) -> str:

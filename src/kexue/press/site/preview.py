@@ -6,8 +6,8 @@ stored run until the new one has finished; meanwhile the page says that they are
 
 from __future__ import annotations
 
-import filecmp
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -15,22 +15,27 @@ import sys
 import tempfile
 import threading
 import time
+import webbrowser
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from warnings import catch_warnings, simplefilter
+from urllib.parse import unquote
 
 from kexue.press.project import PressError
 from kexue.press.results.snapshot import Edition, edition
 from kexue.press.site.build import telling
 from kexue.press.site.data import site_data
+from kexue.press.site.kept import take_over
+from kexue.press.site.render import render
 from kexue.press.store.store import Store
 
 _LOOK = 0.2  # seconds between two looks at the files
 _HOLD = 25.0  # seconds a browser's question after news is held
-_LINK = re.compile(r"(?:unknown document|target not found): '([\w./-]+)'")
+_LINK = re.compile(r"(?:unknown document|target not found|Unknown source document):? '([\w./-]+)'")
 _RELOAD = b"""<script>
 (async () => {
   const ask = async (seen) => (await fetch(`/kexue-preview?seen=${seen}`)).text();
@@ -40,6 +45,8 @@ _RELOAD = b"""<script>
   }
 })();
 </script></body>"""
+_WAITING = b"<!DOCTYPE html><html><head><title>rendering</title></head><body><p>rendering \xe2\x80\xa6</p></body></html>"
+_OURS = {"127.0.0.1", "localhost"}
 
 
 class Preview:
@@ -90,8 +97,10 @@ class Preview:
         began = time.perf_counter()
         source = self.folder / "source"
         with tempfile.TemporaryDirectory(dir=self.folder) as beside:
-            problems = stage(shown, {**site_data(shown), "pdf": False, "reference": []}, Path(beside))
-            _take_over(Path(beside), source)
+            data = site_data(shown)
+            data["pdf"], data["reference"] = False, []
+            problems = stage(shown, data, Path(beside), current=True)
+            take_over(Path(beside), source)
         warnings = io.StringIO()
         well = self._sphinx(source, warnings)
         (chapter,) = shown.chapters
@@ -115,33 +124,12 @@ class Preview:
         return any(place.with_suffix(".md").is_file() for place in places)
 
     def _sphinx(self, source: Path, warnings: io.StringIO) -> bool:
-        from jupyter_book.config import get_final_config
-        from sphinx.application import Sphinx
         from sphinx.errors import SphinxError
-        from sphinx.util.docutils import docutils_namespace, patch_docutils
 
-        config, _ = get_final_config(
-            user_yaml=source / "_config.yml", sourcedir=source, cli_config={"latex_individualpages": False}
-        )
-        config.pop("latex_documents", None)
-        config["kexue_content_policy"] = False  # the script that loads the page again is no file of the site
         try:
-            # sphinx-external-toc looks at every object of the process to find one collector: that wakes up the warnings
-            # of whatever libraries happen to be loaded. Sphinx's own complaints go to `warnings`, not this way.
-            with patch_docutils(str(source)), docutils_namespace(), catch_warnings():
-                simplefilter("ignore")
-                app = Sphinx(
-                    source,
-                    None,
-                    self.site,
-                    self.folder / "doctrees",
-                    "html",
-                    confoverrides=config,
-                    status=None,
-                    warning=warnings,
-                )
-                app.build()
-                return bool(app.statuscode == 0)
+            # The script that loads the page again is no file of the site: the pages' policy would stop it.
+            own = {"kexue_content_policy": False}
+            return render(source, self.site, self.folder / "doctrees", warnings, strict=False, settings=own)
         except (SphinxError, OSError) as error:
             self.tell(str(error))
             return False
@@ -183,31 +171,23 @@ class Preview:
                     after = self.gather()
                     failed = key if after.chapters[0].state == "failed" else ""
                     self.render(after)
-            except PressError as error:
+            except (
+                PressError,
+                OSError,
+            ) as error:  # a state that passes: the next change of a file is another try
                 self.tell(str(error))
 
     def _files(self) -> Iterator[tuple[Path, int]]:
-        from kexue.press.sources.catalogue import select
-
-        (chapter,) = select(self.root, [self.slug])
-        chinese = self.root / "book" / "zh" / f"{chapter.slug}.yml"
-        own = [chapter.path, chinese, self.root / "_config.yml", self.root / "_toc.yml"]
+        own = [
+            self.root / "_config.yml",
+            self.root / "_toc.yml",
+            self.root / "book" / "zh" / f"{self.slug}.yml",
+            *(self.root / "book").glob(f"*/{self.slug}.md"),
+        ]
         for path in [*own, *(self.root / "book" / "_static").rglob("*"), *(self.root / "src").rglob("*.py")]:
-            if path.is_file():
-                yield path, path.stat().st_mtime_ns
-
-
-def _take_over(new: Path, folder: Path) -> None:
-    """Make a folder hold what another holds; files that stay the same keep their times, so that Sphinx skips them."""
-    wanted = {path.relative_to(new) for path in new.rglob("*") if path.is_file()}
-    for path in [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []:
-        if path.relative_to(folder) not in wanted:
-            path.unlink()
-    for name in wanted:
-        target = folder / name
-        if not target.is_file() or not filecmp.cmp(new / name, target, shallow=False):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(new / name, target)
+            with suppress(OSError):  # an editor may put a file in another's place at this very moment
+                if path.is_file():
+                    yield path, path.stat().st_mtime_ns
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -218,14 +198,20 @@ class _Handler(SimpleHTTPRequestHandler):
         super().__init__(*arguments, directory=str(preview.site), **options)
 
     def do_GET(self) -> None:
-        """Answer a file, a page with the reloading script, or the question after news."""
+        """Answer a file, a page with the reloading script, or the question after news; to this machine's browser alone."""
         path, _, asked = self.path.partition("?")
-        if path == "/kexue-preview":
+        site = self._preview.site.resolve()
+        page = (site / unquote(path).lstrip("/")).resolve()
+        if self.headers.get("Host", "").rpartition(":")[0] not in _OURS or not page.is_relative_to(site):
+            self.send_error(HTTPStatus.FORBIDDEN)
+        elif path == "/kexue-preview":
             self._answer(
                 str(self._preview.wait_for_news(int(asked.removeprefix("seen=")))).encode(), "text/plain"
             )
-        elif path.endswith(".html") and (page := self._preview.site / path.lstrip("/")).is_file():
-            self._answer(page.read_bytes().replace(b"</body>", _RELOAD, 1), "text/html; charset=utf-8")
+        elif path.endswith(".html"):
+            with suppress(OSError):
+                whole = page.read_bytes() if page.is_file() else _WAITING
+                self._answer(whole.replace(b"</body>", _RELOAD, 1), "text/html; charset=utf-8")
         else:
             super().do_GET()
 
@@ -248,3 +234,9 @@ def serve(preview: Preview, port: int) -> ThreadingHTTPServer:
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
+
+
+def open_in_browser(address: str) -> None:
+    """Open an address in the author's browser, where there is a screen: one in the terminal would take it over."""
+    if sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(address)

@@ -7,44 +7,47 @@ that the page shows what all replicates together say and not what the first one 
 
 from __future__ import annotations
 
+import glob
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from kexue.press.project import read_yaml
 from kexue.press.site.chapter import ChapterPage
+from kexue.press.sources.catalogue import catalogue
+from kexue.press.sources.front_matter import is_meant_for_a_chapter
+from kexue.press.sources.toc import read_contents
 from kexue.press.sphinx_ext.i18n import label_rules
 from kexue.press.sphinx_ext.library_pages import write_pages
 
 if TYPE_CHECKING:
     from kexue.press.results.snapshot import Edition
+    from kexue.press.sphinx_ext.staged import Addresses, SiteData
 
 
-def stage(edition: Edition, data: dict[str, Any], folder: Path) -> tuple[str, ...]:
+def stage(edition: Edition, data: SiteData, folder: Path, *, current: bool = False) -> tuple[str, ...]:
     """Write the staging tree.
 
     Args:
         edition: what to publish.
         data: what the pages show, from `kexue.press.site.data`; completed here with what only staging knows.
         folder: an empty folder to write into.
+        current: whether a chapter whose code has changed shows its present text rather than that of its last run.
 
     Returns:
         What is wrong with the chapters' pages, as sentences.
     """
-    pages, never = edition.root / "book", shutil.ignore_patterns(".*", "__pycache__", "*.ipynb")
-
-    def left_out(directory: str, names: list[str]) -> set[str]:
-        chapters = {name for name in names if name.endswith(".md") and Path(directory) != pages}
-        return never(directory, names) | chapters
-
-    shutil.copytree(pages, folder / "book", ignore=left_out)
-    _write_config(edition.root, data["addresses"], folder)
-    problems = list(_write_toc(edition, folder, write_pages(data["reference"], folder)))
+    never = shutil.ignore_patterns(".*", "__pycache__", "*.ipynb")
+    shutil.copytree(edition.root / "book", folder / "book", ignore=never)
+    texts = [f"{chapter.docname}.md" for chapter in catalogue(edition.root)]
+    _write_config(edition.root, data["addresses"], folder, texts)
+    problems = list(_write_toc(edition, folder, texts, write_pages(data["reference"], folder)))
     for chapter, shown in zip(edition.chapters, data["chapters"], strict=True):
-        page = ChapterPage(chapter, shown["state"])
+        page = ChapterPage(chapter, shown["state"], current=current)
         target = folder / f"{chapter.chapter.docname}.ipynb"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(page.notebook, ensure_ascii=False, indent=1), encoding="utf-8")
@@ -59,34 +62,66 @@ def stage(edition: Edition, data: dict[str, Any], folder: Path) -> tuple[str, ..
     return tuple(problems)
 
 
-def _write_config(root: Path, home: dict[str, str], folder: Path) -> None:
-    """The configuration, with the public addresses that hold for this edition."""
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8")) or {}
+def _write_config(root: Path, home: Addresses, folder: Path, texts: list[str]) -> None:
+    """The configuration, with the public addresses that hold for this edition.
+
+    The chapters' own texts lie beside their notebooks and are no pages: whatever form a link to one has, MyST finds there
+    the document that it means.
+    """
+    config = read_yaml(root / "_config.yml")
     config["repository"] = {**(config.get("repository") or {}), "url": home["repository"]}
     config["html"] = {**(config.get("html") or {}), "baseurl": home["site"]}
+    config["exclude_patterns"] = [*(config.get("exclude_patterns") or ()), *map(glob.escape, texts)]
     text = yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
     (folder / "_config.yml").write_text(text, encoding="utf-8")
 
 
-def _write_toc(edition: Edition, folder: Path, library: list[dict[str, Any]]) -> Iterator[str]:
+def _write_toc(
+    edition: Edition, folder: Path, texts: list[str], library: list[dict[str, Any]]
+) -> Iterator[str]:
     """The table of contents, with the library and without what does not exist: empty parts, chapters not yet written."""
-    toc = yaml.safe_load((edition.root / "_toc.yml").read_text(encoding="utf-8"))
+    documents = read_contents(edition.root).documents()  # which says what is wrong with its form
+    toc = read_yaml(edition.root / "_toc.yml")
+    parts = [{"chapters": toc.pop("chapters", None)}, *(toc.pop("parts", None) or ())]
     there = {chapter.chapter.docname for chapter in edition.chapters}
-    listed = {toc["root"]}
-    for part in toc.get("parts", ()):
-        kept = []
-        for entry in part.get("chapters") or ():
-            name = entry["file"].removesuffix(".md")
-            listed.add(name)
-            if name in there or (folder / f"{name}.md").is_file():
-                kept.append(entry)
-            else:
-                yield f"_toc.yml lists {name}, which is no page; it is left out"
-        part["chapters"] = kept
-    toc["parts"] = [part for part in toc.get("parts", ()) if part["chapters"]]
+    pages = {name for name in documents if f"{name}.md" not in texts and (folder / f"{name}.md").is_file()}
+    missing = [name for name in documents if name not in there | pages]
+    toc["root"] = documents[0]
+    for part in parts:
+        part["chapters"] = _without(part.get("chapters"), missing)
+    toc["parts"] = [part for part in parts if part["chapters"]]
     if library:
         toc["parts"].append({"caption": "Library", "chapters": library})
-    yield from (f"{name} is not listed in _toc.yml and has no page" for name in sorted(there - listed))
-    (folder / "_toc.yml").write_text(
-        yaml.safe_dump(toc, allow_unicode=True, sort_keys=False), encoding="utf-8"
+    yield from (f"_toc.yml lists {name}, which is no page; it is left out" for name in missing)
+    yield from (
+        f"{name} is not listed in _toc.yml and has no page" for name in _unlisted(edition.root, documents)
     )
+    text = yaml.safe_dump(toc, allow_unicode=True, sort_keys=False)
+    (folder / "_toc.yml").write_text(text, encoding="utf-8")
+
+
+def _unlisted(root: Path, documents: Collection[str]) -> Iterator[str]:
+    """The texts meant for chapters that the table of contents does not list."""
+    for path in sorted((root / "book").glob("*/[!.]*.md")):
+        name = path.relative_to(root).with_suffix("").as_posix()
+        if (
+            name not in documents
+            and path.is_file()
+            and is_meant_for_a_chapter(path.read_text("utf-8", "replace"))
+        ):
+            yield name
+
+
+def _without(entries: list[dict[str, Any]] | None, missing: list[str]) -> list[dict[str, Any]]:
+    """Entries of the table of contents but those that are missing; what is below one of these moves up."""
+    kept: list[dict[str, Any]] = []
+    for entry in entries or ():
+        own = {key: value for key, value in entry.items() if key != "sections"}
+        below = _without(entry.get("sections"), missing)
+        if "file" in own:
+            own["file"] = str(own["file"]).removesuffix(".md")  # a chapter's file is its notebook by now
+        if own.get("file") in missing:
+            kept += below
+        else:
+            kept.append({**own, **({"sections": below} if below else {})})
+    return kept
