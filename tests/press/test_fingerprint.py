@@ -13,7 +13,8 @@ import pytest
 import kexue
 from kexue.press.sources.chapter import Chapter
 from kexue.press.store import syntax, versions
-from kexue.press.store.fingerprint import Fingerprint, differences, fingerprint
+from kexue.press.store.dependencies import differences, fingerprint
+from kexue.press.store.fingerprint import Fingerprint
 from kexue.press.store.syntax import canonical, without_docstrings
 
 CODE = '''

@@ -12,7 +12,7 @@ from kexue.press.execution.messages import Gauge
 from kexue.press.execution.paths import MachinePaths
 from kexue.press.project import LIBRARY
 from kexue.press.sources.chapter import Chapter
-from kexue.press.store.fingerprint import fingerprint
+from kexue.press.store.dependencies import fingerprint
 from tests.press.processes import assert_gone, wait_for_pids
 from tests.press.tiny_book import TinyBook
 

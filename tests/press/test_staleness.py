@@ -9,7 +9,7 @@ import pytest
 
 import kexue
 from kexue.press.sources.catalogue import catalogue
-from kexue.press.store.fingerprint import fingerprint
+from kexue.press.store.dependencies import fingerprint
 from kexue.press.store.manifest import canonical_json, digest
 from tests.press.tiny_book import TinyBook
 

@@ -28,7 +28,7 @@ def _load() -> None:
     # jsonschema compiles a grammar of web addresses when it is imported, one second that no notebook needs.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import_module("kexue.press.execution.run")
-    from kexue.press.store.fingerprint import closure
+    from kexue.press.store.dependencies import closure
 
     closure(())  # reads which module imports which
 
@@ -60,7 +60,8 @@ def main() -> int:
     from kexue.press.execution.run import make
     from kexue.press.project import PressError, SourceState
     from kexue.press.sources.chapter import Chapter
-    from kexue.press.store.fingerprint import Fingerprint, differences
+    from kexue.press.store.dependencies import differences
+    from kexue.press.store.fingerprint import Fingerprint
     from kexue.press.store.plan import unit
     from kexue.press.store.store import Store, Unwritable
 

@@ -26,8 +26,8 @@ from kexue.press.execution.paths import MachinePaths
 from kexue.press.execution.trace import Trace
 from kexue.press.project import PressError, SourceState, cpu_name
 from kexue.press.sources.chapter import Chapter
+from kexue.press.store.dependencies import differences, fingerprint, forget
 from kexue.press.store.failure import Failure, FailureKind
-from kexue.press.store.fingerprint import differences, fingerprint, forget
 from kexue.press.store.plan import Unit
 from kexue.press.store.provenance import Host, Provenance
 from kexue.press.store.store import NOTEBOOK, PARTIAL, Run, Store

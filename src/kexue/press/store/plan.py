@@ -10,8 +10,9 @@ from itertools import islice, product
 from typing import Any
 
 from kexue.press.sources.chapter import Chapter
+from kexue.press.store.dependencies import differences, fingerprint
 from kexue.press.store.failure import Failure
-from kexue.press.store.fingerprint import Fingerprint, differences, fingerprint
+from kexue.press.store.fingerprint import Fingerprint
 from kexue.press.store.index import Index
 from kexue.press.store.store import Run, Store
 
