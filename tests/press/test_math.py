@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
+
+import pytest
+from sphinx.errors import ConfigError
+
+from kexue.press.sphinx_ext.math import macros_of
 
 _SET = 'from kexue.press.sphinx_ext.math import typeset; print(typeset("x^2"))'
 
@@ -16,3 +22,12 @@ def test_a_process_that_has_set_a_formula_ends() -> None:
         )
         assert done.returncode == 0, done.stderr
         assert "katex" in done.stdout
+
+
+def test_macros_are_read_from_both_places_and_a_wrong_one_is_named() -> None:
+    mathjax = {"tex": {"macros": {"half": "\\frac12", "pair": ["(#1, #2)", 2]}}}
+    config = SimpleNamespace(mathjax3_config=mathjax, kexue_macros={"\\RR": "\\mathbb{R}"})
+    assert dict(macros_of(config)) == {"\\half": "\\frac12", "\\pair": "(#1, #2)", "\\RR": "\\mathbb{R}"}
+    assert macros_of(SimpleNamespace(mathjax3_config=None, kexue_macros={})) == ()
+    with pytest.raises(ConfigError, match="TeX macro 'RR' must be a text"):
+        macros_of(SimpleNamespace(mathjax3_config=None, kexue_macros={"RR": 5}))
