@@ -36,7 +36,8 @@ check: .venv/.developer
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/python ci/contracts.py
+	$(BIN)/python ci/check_records.py
 
 # In the order of the folders: the long files come first, and neither worker waits for the other at the end.
 test: check

@@ -2,6 +2,7 @@
 
     python benchmarks/decoding.py [--contexts 1000] [--horizon 1500]
     python benchmarks/decoding.py --brief           # the transformers to 400 tokens only: under four minutes
+    python benchmarks/decoding.py --tiny            # seconds: only to see that it runs
     python benchmarks/decoding.py --record          # and keep the figures for the book's Speed page
 
 1. The same small GPT-2 through transformers' generate and through this package (tokens compared one by one).
@@ -24,17 +25,23 @@ The two sum in different orders, so where the best word leads by less than round
 1,500 tokens a few in a thousand may part there. Where texts part, the two words are compared in float64.
 """
 
+from __future__ import annotations
+
 import argparse
 import copy
 import math
 import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 import transformers
-from record import record
+from record import add_options, record
+from torch import Tensor
 
 from kexue.decoding.decode import decode
 from kexue.decoding.exact import decoded_chain, survival, termination
@@ -43,19 +50,24 @@ from kexue.decoding.memory import peak_bytes
 from kexue.decoding.ngram import Markov
 from kexue.decoding.recurrent import Recurrent
 from kexue.decoding.rules import Greedy, TopK
+from kexue.decoding.transformer import Transformer
+from kexue.press.results.benchmarks import Value
 
+Result = TypeVar("Result")
+Model = TypeVar("Model", Recurrent, Transformer)
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 clock = CLOCKS["wall"]
-rows = []
+rows: list[dict[str, Value]] = []
 
 
-def timed(work):
+def timed(work: Callable[[], Result]) -> tuple[Result, float]:
+    """What the work gives, and the seconds it took."""
     started = clock()
     result = work()
     return result, clock() - started
 
 
-def mostly_stopping(lifted, context):
+def mostly_stopping(lifted: Iterable[Model], context: Tensor) -> Model:
     """The first of the lifted models that stops for nine contexts in ten within 100 tokens."""
     for model in lifted:
         if float(decode(model, context[:100], Greedy(), 100).stopped.double().mean()) > 0.9:
@@ -64,7 +76,9 @@ def mostly_stopping(lifted, context):
 
 
 @torch.no_grad()
-def leads_where_they_part(model, context, mine, theirs):
+def leads_where_they_part(
+    model: Recurrent | Transformer, context: Tensor, mine: Tensor, theirs: Tensor
+) -> list[float]:
     """For each text that differs, how far our token leads theirs in float64 where they first part; below 0: theirs is right."""
     exact, leads = copy.deepcopy(model).double(), []
     for row in (mine != theirs).any(dim=1).nonzero().flatten().tolist():
@@ -75,7 +89,15 @@ def leads_where_they_part(model, context, mine, theirs):
     return leads
 
 
-def side_by_side(label, model, context, horizon, peer_name, peer, before="other parts"):
+def side_by_side(
+    label: str,
+    model: Recurrent | Transformer,
+    context: Tensor,
+    horizon: int,
+    peer_name: str,
+    peer: Callable[[], Tensor],
+    before: str = "other parts",
+) -> None:
     """Time both, compare token by token; behind a row's <eos> both hold <eos>."""
     (mine, quick), (theirs, slow) = (
         timed(lambda: decode(model, context, Greedy(), horizon, leave_loops=isinstance(model, Recurrent))),
@@ -113,7 +135,8 @@ def side_by_side(label, model, context, horizon, peer_name, peer, before="other 
     )
 
 
-def beside_generate(contexts, horizon, stopping, before="other parts"):
+def beside_generate(contexts: int, horizon: int, stopping: bool, before: str = "other parts") -> None:
+    """The same small GPT-2 through transformers' generate and here."""
     torch.manual_seed(0)
     config = transformers.GPT2Config(
         vocab_size=500,
@@ -125,11 +148,11 @@ def beside_generate(contexts, horizon, stopping, before="other parts"):
         eos_token_id=499,
         initializer_range=0.3,
     )
-    theirs = transformers.GPT2LMHeadModel(config).eval()
+    theirs: Any = transformers.GPT2LMHeadModel(config).train(False)
     context = torch.randint(0, 499, (contexts, 10), generator=torch.Generator().manual_seed(1))
     direction = 0.3 * torch.randn(32, generator=torch.Generator().manual_seed(2))
 
-    def lifted():
+    def lifted() -> Iterator[Transformer]:
         for factor in (1.5, 2.0, 3.0, 4.0, 6.0, 8.0):
             with torch.no_grad():
                 theirs.transformer.wte.weight[499] = factor * direction
@@ -143,14 +166,15 @@ def beside_generate(contexts, horizon, stopping, before="other parts"):
         ours = from_gpt2(theirs)
     ask = {"max_new_tokens": horizon, "do_sample": False, "pad_token_id": 499}
 
-    def generate():
+    def generate() -> Tensor:
         with torch.no_grad():
-            return theirs.generate(context, attention_mask=torch.ones_like(context), **ask)[:, 10:]
+            found: Tensor = theirs.generate(context, attention_mask=torch.ones_like(context), **ask)
+        return found[:, 10:]
 
     side_by_side("GPT-2 shape", ours, context, horizon, "generate", generate, before)
 
 
-def endless_alone(contexts, horizon, by):
+def endless_alone(contexts: int, horizon: int, by: str) -> list[dict[str, Value]]:
     """What `beside_generate` finds of endless rows, to be called in a process of its own."""
     global clock
     clock = CLOCKS[by]
@@ -159,24 +183,26 @@ def endless_alone(contexts, horizon, by):
     return rows
 
 
-def beside_plain_loop(contexts, horizon, stopping):
+def beside_plain_loop(contexts: int, horizon: int, stopping: bool) -> None:
+    """The same LSTM through a plain loop and here."""
     torch.manual_seed(0)
     model = Recurrent(2_000, 1_999, 128, cell="lstm").eval()
     model.embedding.weight.data *= 4
+    bias = cast(Tensor, model.bias)
     context = torch.randint(0, 1_999, (contexts, 10), generator=torch.Generator().manual_seed(1))
 
-    def lifted():
+    def lifted() -> Iterator[Recurrent]:
         for lift in np.arange(0.0, 4.0, 0.1):
-            model.bias.data[-1] = float(lift)
+            bias.data[-1] = float(lift)
             yield model
 
     if stopping:
         mostly_stopping(lifted(), context)
     else:
-        model.bias.data[-1] = -50.0
+        bias.data[-1] = -50.0
 
     @torch.no_grad()
-    def plain():
+    def plain() -> Tensor:
         """What one writes first: all rows to the last, finished ones padded."""
         _, state = model.network(model.embedding(context))
         top, out = state[0][-1], []
@@ -195,7 +221,8 @@ def beside_plain_loop(contexts, horizon, stopping):
     side_by_side("LSTM 2 x 128", model, context, horizon, "plain loop", plain)
 
 
-def solve_beside_simulation(draws=20_000, horizon=500):
+def solve_beside_simulation(draws: int = 20_000, horizon: int = 500) -> None:
+    """Termination of a bigram: solved, and simulated."""
     law = torch.from_numpy(np.random.default_rng(0).dirichlet(np.full(300, 0.05), size=300))
     model, begin = Markov(law, 299), torch.zeros(1, 1, dtype=torch.int64)
     (chain, solved), solving = timed(
@@ -215,16 +242,20 @@ def solve_beside_simulation(draws=20_000, horizon=500):
     )
 
 
-def memory(horizons=(200, 2_000)):
+def memory(horizons: tuple[int, int] = (200, 2_000)) -> None:
+    """Peak memory of tensors in recurrent decoding at two horizons."""
     torch.manual_seed(0)
     model = Recurrent(200, 199, 32).eval()
-    model.bias.data[-1] = -50.0
+    bias = cast(Tensor, model.bias)
+    bias.data[-1] = -50.0
     context = torch.zeros(16, 5, dtype=torch.int64)
-    held = [peak_bytes(lambda L=L: decode(model, context, Greedy(), L, tail=64)) for L in horizons]
+    held = [peak_bytes(partial(decode, model, context, Greedy(), L, tail=64)) for L in horizons]
     print(f"peak bytes in tensors at L = {horizons}: {held}")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the parts asked for."""
+    global clock, rows
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -234,8 +265,10 @@ if __name__ == "__main__":
     parser.add_argument("--rows", choices=("stopping", "endless"), help="one kind of rows")
     parser.add_argument("--brief", action="store_true", help="the transformers to 400 tokens only")
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
-    parser.add_argument("--record", action="store_true")
+    add_options(parser)
     arguments = parser.parse_args()
+    if arguments.tiny:
+        arguments.contexts, arguments.horizon = 8, 20
     torch.set_num_threads(1)
     clock = CLOCKS[arguments.clock]
     first = "nothing" if arguments.only and arguments.rows else "other parts"
@@ -250,14 +283,22 @@ if __name__ == "__main__":
                 stopping,
                 first,
             )
-    if arguments.only is None and arguments.rows in (None, "endless") and not arguments.brief:
+    if (
+        arguments.only is None
+        and arguments.rows in (None, "endless")
+        and not (arguments.brief or arguments.tiny)
+    ):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
             rows += alone.submit(
                 endless_alone, arguments.contexts, arguments.horizon, arguments.clock
             ).result()
     if arguments.only in (None, "solve"):
-        solve_beside_simulation()
+        solve_beside_simulation(*((50, 20) if arguments.tiny else ()))
     if arguments.only in (None, "memory"):
-        memory()
+        memory(*(((10, 20),) if arguments.tiny else ()))
     if arguments.record:
         print(f"recorded in {record('decoding', rows)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,7 @@
 
     python benchmarks/density.py                  # K = 100,000, two images of 784 points
     python benchmarks/density.py --samples 10000
+    python benchmarks/density.py --tiny           # seconds: only to see that it runs
     python benchmarks/density.py --record         # and keep the figures for the book's Speed page
 
 Each way runs in a process of its own, on one thread, in float32, on the same untrained network (784-200-20) and the same
@@ -24,9 +25,10 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import torch
-from record import record
+from record import add_options, record
 
 from kexue.density import evaluate, proposals, vae
 
@@ -58,16 +60,16 @@ def naive(samples: int) -> torch.Tensor:
         return torch.logsumexp(log_w.double(), 0) - math.log(samples)
 
 
-def _pyro_pair(model, x):
+def _pyro_pair(model: vae.VAE) -> tuple[Callable[[torch.Tensor], None], Callable[[torch.Tensor], None]]:
     import pyro
     import pyro.distributions as dist
 
-    def joint(x):
+    def joint(x: torch.Tensor) -> None:
         with pyro.plate("images", len(x)):
             z = pyro.sample("z", dist.Normal(torch.zeros(len(x), LATENT), 1.0).to_event(1))
             pyro.sample("x", dist.Bernoulli(logits=model.decoder(z)).to_event(1), obs=x)
 
-    def guide(x):
+    def guide(x: torch.Tensor) -> None:
         with pyro.plate("images", len(x)):
             q = model.encode(x)
             pyro.sample("z", dist.Normal(q.mean, torch.exp(q.log_scale)).to_event(1))
@@ -82,10 +84,10 @@ def pyro(samples: int) -> torch.Tensor:
 
     model, x, _ = setting()
     library.set_rng_seed(0)
-    joint, guide = _pyro_pair(model, x)
+    joint, guide = _pyro_pair(model)
     estimates = []
     with torch.no_grad():
-        for image in x.split(1):
+        for image in x[:, None]:
             log_w, _, _ = vectorized_importance_weights(
                 joint, guide, image, num_samples=samples, max_plate_nesting=1, normalized=False
             )
@@ -100,10 +102,10 @@ def pyro_sequential(samples: int) -> torch.Tensor:
 
     model, x, _ = setting()
     library.set_rng_seed(0)
-    joint, guide = _pyro_pair(model, x)
+    joint, guide = _pyro_pair(model)
     estimates = []
     with torch.no_grad():
-        for image in x.split(1):
+        for image in x[:, None]:
             run = Importance(joint, guide, num_samples=samples).run(image)
             log_w = torch.stack([torch.as_tensor(w) for w in run.log_weights]).double()
             estimates.append(torch.logsumexp(log_w.flatten(), 0) - math.log(samples))
@@ -142,13 +144,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--samples", type=int, default=100_000)
-    parser.add_argument("--record", action="store_true")
+    add_options(parser)
     parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         child(options.child, options.samples)
         return
-    samples = options.samples
+    samples = 200 if options.tiny else options.samples
     print(f"K = {samples:,}, {IMAGES} images of {DATA} points, {LATENT} latent numbers, one thread, float32,")
     print(f"torch {torch.__version__}\n")
     print(f"{'':18}{'seconds':>9}{'MB':>8}   log p of each image")
@@ -170,7 +172,7 @@ def main() -> None:
             }
         )
     print(f"\nstreamed, memory over K:\n{'K':>12}{'seconds':>10}{'MB':>8}")
-    for count in (1, 100, 10_000, samples, 10 * samples):
+    for count in (1,) if options.tiny else (1, 100, 10_000, samples, 10 * samples):
         seconds, megabytes, _ = measured("kexue", count)
         print(f"{count:12,}{seconds:10.2f}{megabytes:8.0f}")
         rows.append(

@@ -2,6 +2,7 @@
 
     python benchmarks/nvae.py                       # CPU, or the GPU if there is one
     python benchmarks/nvae.py --device cpu --steps 5
+    python benchmarks/nvae.py --tiny                # seconds: only to see that it runs
     python benchmarks/nvae.py --record              # and keep the figures for the book's Speed page
 
 Every row is the same network: the same sizes, the same number of parameters up to the weight norm's gains, the same batch and
@@ -25,11 +26,12 @@ import time
 from typing import NamedTuple
 
 import torch
-from record import record
+from record import add_options, record
 
 from kexue.density.likelihoods import Bernoulli
 from kexue.density.nvae.model import NVAE
 from kexue.density.nvae.training import PRECISIONS, Trainer
+from kexue.press.results.benchmarks import Value
 
 
 class Row(NamedTuple):
@@ -43,15 +45,13 @@ class Row(NamedTuple):
     megabytes: float
 
 
-STYLES = {
-    "paper": {"norm": "batch", "parameterisation": "residual"},
-    "released": {"norm": "batch+weight", "parameterisation": "released"},
-}
+STYLES = {"paper": ("batch", "residual"), "released": ("batch+weight", "released")}
 
 
 def measure(cells: str, recompute: bool, precision: str, options: argparse.Namespace) -> Row:
     """Train a few steps and look."""
     torch.manual_seed(0)
+    norm, parameterisation = STYLES[cells]
     model = NVAE(
         (1, 28, 28),
         Bernoulli(),
@@ -61,7 +61,8 @@ def measure(cells: str, recompute: bool, precision: str, options: argparse.Names
         reductions=2,
         padding=2,
         recompute=recompute,
-        **STYLES[cells],
+        norm=norm,
+        parameterisation=parameterisation,
     ).to(options.device)
     images = torch.rand(options.batch, 1, 28, 28, device=options.device)
     trainer = Trainer(model, images, steps=10_000, batch=options.batch, precision=precision)
@@ -108,7 +109,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--record", action="store_true")
+    add_options(parser)
     parser.add_argument("--groups", type=int, nargs="+", default=None)
     parser.add_argument("--channels", type=int, default=None)
     parser.add_argument("--latent", type=int, default=20)
@@ -120,6 +121,8 @@ def main() -> None:
     options.channels = options.channels or (32 if large else 8)
     options.batch = options.batch or (200 if large else 16)
     options.steps = options.steps or (20 if large else 4)
+    if options.tiny:
+        options.groups, options.channels, options.latent, options.batch, options.steps = [1], 2, 2, 2, 1
     if not large:
         torch.set_num_threads(1)
     print(
@@ -129,7 +132,7 @@ def main() -> None:
     print(
         f"{'cells':10}{'recompute':>10}{'precision':>10}{'parameters':>12}{'s/step':>9}{'images/s':>10}{'MB':>9}"
     )
-    rows = []
+    rows: list[dict[str, Value]] = []
     for cells in STYLES:
         for recompute in (False, True):
             for precision in PRECISIONS:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import argparse
 import os
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from kexue.press.project import cpu_name
+from kexue.press.results.benchmarks import Value, write_benchmark
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 
 
-def record(benchmark: str, rows: Sequence[dict[str, Any]]) -> Path:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Give a benchmark's command line the two options that all of them have."""
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--record", action="store_true", help="keep the figures for the book's Speed page")
+    either.add_argument("--tiny", action="store_true", help="seconds of work: only to see that it runs")
+
+
+def record(benchmark: str, rows: Sequence[dict[str, Value]]) -> Path:
     """Write the rows of a benchmark, with the machine, the time and the commit they are of.
 
     Args:
@@ -31,14 +37,13 @@ def record(benchmark: str, rows: Sequence[dict[str, Any]]) -> Path:
     asked = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, capture_output=True, text=True
     )
-    report = {
-        "benchmark": benchmark,
-        "machine": f"{cpu_name()}, {os.cpu_count()} cores",
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": asked.stdout.strip(),
-        "rows": list(rows),
-    }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{benchmark.replace(' ', '_')}.json"
-    path.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    return path
+    return write_benchmark(
+        ROOT,
+        {
+            "benchmark": benchmark,
+            "machine": f"{cpu_name()}, {os.cpu_count()} cores",
+            "when": datetime.now(UTC).isoformat(timespec="seconds"),
+            "commit": asked.stdout.strip(),
+            "rows": list(rows),
+        },
+    )

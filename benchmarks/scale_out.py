@@ -1,6 +1,7 @@
 """What placing runs on Dask costs and gains, beside a papermill loop and beside the plain script.
 
     python benchmarks/scale_out.py [loop] [overhead] [growth] [stored] [--chapters leaderboard …] [--repeats 5] [--record]
+    python benchmarks/scale_out.py --tiny             # a generated book of one chapter: only to see that it runs
 
 * loop: all chapters × 3 seeds at smoke scale, `kexue run` beside a loop that calls papermill on one notebook after another
 * overhead: one run of a chapter by `kexue run`, by papermill alone, and as a plain script of the same cells
@@ -19,19 +20,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jupytext
-from record import record
+from generated import FIRST, write_book
+from record import add_options, record
 
 from kexue.press.project import find_root
+from kexue.press.results.benchmarks import Value
 from kexue.press.sources.catalogue import catalogue
 
-ROOT = find_root(Path(__file__).parent)
-SEEDS = 3
+root = find_root(Path(__file__).parent)
+seeds = 3
 
 
 def timed(call: Callable[[], Any]) -> float:
@@ -50,11 +54,11 @@ def medians(repeats: int, **calls: Callable[[], Any]) -> dict[str, float]:
     return {name: statistics.median(times) for name, times in taken.items()}
 
 
-def shell(*command: str, store: Path | None = None, cwd: Path = ROOT, **env: str) -> None:
+def shell(*command: str, store: Path | None = None, cwd: Path | None = None, **env: str) -> None:
     """Run a command quietly; its last words are shown if it fails."""
     where = {"KEXUE_STORE": str(store)} if store else {}
     done = subprocess.run(
-        command, cwd=cwd, env={**os.environ, **where, **env}, capture_output=True, text=True
+        command, cwd=cwd or root, env={**os.environ, **where, **env}, capture_output=True, text=True
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}: {done.stderr[-2000:]}")
@@ -63,7 +67,7 @@ def shell(*command: str, store: Path | None = None, cwd: Path = ROOT, **env: str
 def notebooks(folder: Path, slugs: list[str]) -> dict[str, Path]:
     """The chapters as notebooks, for papermill."""
     found = {}
-    for chapter in catalogue(ROOT):
+    for chapter in catalogue(root):
         if not slugs or chapter.slug in slugs:
             found[chapter.slug] = folder / f"{chapter.slug}.ipynb"
             jupytext.write(chapter.notebook, found[chapter.slug])
@@ -89,7 +93,7 @@ def papermill(notebook: Path, seed: int) -> None:
 
 def row(
     case: str, measured: float, unit: str, beside: str = "", ratio: float | None = None
-) -> dict[str, Any]:
+) -> dict[str, Value]:
     """A row of the record: what was measured, and its ratio to what stands beside it."""
     return {
         "case": case,
@@ -100,14 +104,14 @@ def row(
     }
 
 
-def loop(slugs: list[str], repeats: int) -> list[dict[str, Any]]:
+def loop(slugs: list[str], repeats: int) -> list[dict[str, Value]]:
     """All chapters × seeds: the press beside a sequential loop."""
     with tempfile.TemporaryDirectory() as folder:
         made = notebooks(Path(folder), slugs)
 
         def sequential() -> None:
             for notebook in made.values():
-                for seed in range(SEEDS):
+                for seed in range(seeds):
                     papermill(notebook, seed)
 
         def pressed() -> None:
@@ -119,13 +123,13 @@ def loop(slugs: list[str], repeats: int) -> list[dict[str, Any]]:
                 *made,
                 "--profile",
                 "smoke",
-                f"--seeds={SEEDS}",
+                f"--seeds={seeds}",
             )
             shell(*kexue, "--force", "--device", "cpu", store=Path(folder) / "store")
 
         pressed()  # so that past durations are known, as they are to a maintainer
         found = medians(repeats, sequential=sequential, pressed=pressed)
-    units = len(made) * SEEDS
+    units = len(made) * seeds
     print(
         f"loop: {units} runs, papermill one after another {found['sequential']:.1f} s, kexue run {found['pressed']:.1f} s: "
         f"{found['sequential'] / found['pressed']:.2f}×"
@@ -135,7 +139,7 @@ def loop(slugs: list[str], repeats: int) -> list[dict[str, Any]]:
     return [row(case, found["pressed"], "s", beside, found["sequential"] / found["pressed"])]
 
 
-def overhead(slug: str, repeats: int) -> list[dict[str, Any]]:
+def overhead(slug: str, repeats: int) -> list[dict[str, Value]]:
     """One run: the press and papermill beside the plain script of the same cells."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -164,14 +168,15 @@ def overhead(slug: str, repeats: int) -> list[dict[str, Any]]:
     ]
 
 
-def _nothing(parcel: Any, topic: str, number: int) -> Any:
+def _nothing(task: Any, topic: str, number: int) -> Any:
     """A unit that does nothing: what `perform` would do, without a process."""
-    from kexue.press.cluster.task import Result
+    from kexue.press.cluster.task import TaskResult, TaskStatus
 
-    return Result("failed", "nothing", "", None, {"kind": "nothing", "message": "nothing"})
+    failure = {"kind": "nothing", "message": "nothing"}
+    return TaskResult(TaskStatus.FAILED, task.key, "nothing", failure=failure)
 
 
-def growth(count: int = 1000) -> list[dict[str, Any]]:
+def growth(count: int = 1000, on: Sequence[int] = (1, 2, 4, 8)) -> list[dict[str, Value]]:
     """Units that do nothing on more and more workers, each a process of its own."""
     from distributed import Client, LocalCluster
 
@@ -179,11 +184,11 @@ def growth(count: int = 1000) -> list[dict[str, Any]]:
     from kexue.press.store.plan import plan
     from kexue.press.store.store import Store
 
-    press.perform = _nothing
+    press.perform = _nothing  # type: ignore[attr-defined]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        (unit,) = plan(store, catalogue(ROOT)[:1], profile="smoke", device="cpu", seeds=(0,))
+        (unit,) = plan(store, catalogue(root)[:1], profile="smoke", device="cpu", seeds=(0,))
         units = [
             replace(
                 unit,
@@ -192,13 +197,13 @@ def growth(count: int = 1000) -> list[dict[str, Any]]:
             )
             for seed in range(count)
         ]
-        for workers in (1, 2, 4, 8):
+        for workers in on:
             options = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "silence_logs": 50}
             with LocalCluster(n_workers=workers, **options) as cluster, Client(cluster) as client:
                 client.wait_for_workers(workers)
-                dispatch = press.Dispatch(client, store, True, lambda event: None)
+                dispatch = press.Dispatcher(client, store, True, lambda event: None)
                 before = resource.getrusage(resource.RUSAGE_SELF)
-                seconds = timed(lambda dispatch=dispatch: dispatch.run(units))
+                seconds = timed(partial(dispatch.run, units))
                 after = resource.getrusage(resource.RUSAGE_SELF)
             busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             print(
@@ -212,11 +217,11 @@ def growth(count: int = 1000) -> list[dict[str, Any]]:
     return rows
 
 
-def stored(repeats: int, count: int = 1000) -> list[dict[str, Any]]:
+def stored(slug: str, repeats: int, count: int = 1000) -> list[dict[str, Value]]:
     """A command with nothing to do, in a store of many runs."""
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store"
-        one = ("leaderboard", "--profile", "smoke", "--seeds", "1", "--device", "cpu")
+        one = (slug, "--profile", "smoke", "--seeds", "1", "--device", "cpu")
         shell(sys.executable, "-m", "kexue.cli", "run", *one, store=store)
         (run,) = (store / "runs").glob("*/*")
         for number in range(count - 1):
@@ -234,25 +239,35 @@ def stored(repeats: int, count: int = 1000) -> list[dict[str, Any]]:
     return [row(f"kexue run with nothing stale and {count} stored runs", found["command"], "s")]
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Measure the parts asked for."""
+    global root, seeds
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", nargs="*", default=["loop", "overhead", "growth", "stored"])
     parser.add_argument("--chapters", nargs="*", default=[])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--record", action="store_true", help="keep the figures for the book's Speed page")
-    arguments = parser.parse_args()
-    slugs = arguments.chapters
-    parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
-        "loop": lambda: loop(slugs, arguments.repeats),
-        "overhead": lambda: [
-            line for slug in slugs or ["leaderboard"] for line in overhead(slug, arguments.repeats)
-        ],
-        "growth": growth,
-        "stored": lambda: stored(arguments.repeats),
-    }
-    for part in arguments.what:
-        found = parts[part]()
-        if arguments.record:
-            print(f"recorded in {record(f'scale_out {part}', found)}")
+    add_options(parser)
+    options = parser.parse_args()
+    slugs, repeats, count = options.chapters, options.repeats, 1000
+    workers: tuple[int, ...] = (1, 2, 4, 8)
+    with tempfile.TemporaryDirectory() as folder:
+        if options.tiny:
+            root = write_book(Path(folder), 1).root
+            seeds, slugs, repeats, count, workers = 1, [FIRST], 1, 5, (1,)
+        alone = slugs or ["leaderboard"]
+        parts: dict[str, Callable[[], list[dict[str, Value]]]] = {
+            "loop": lambda: loop(slugs, repeats),
+            "overhead": lambda: [line for slug in alone for line in overhead(slug, repeats)],
+            "growth": lambda: growth(count, workers),
+            "stored": lambda: stored(alone[0], repeats, count),
+        }
+        for part in options.what:
+            found = parts[part]()
+            if options.record:
+                print(f"recorded in {record(f'scale_out {part}', found)}")
+
+
+if __name__ == "__main__":
+    main()

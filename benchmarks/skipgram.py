@@ -1,6 +1,7 @@
 """Skip-gram with negative sampling beside gensim's, same corpus, same run; and the memory of an exact entropy.
 
     python benchmarks/skipgram.py --threads 2            # WikiText-2 as shipped, N = 5,000
+    python benchmarks/skipgram.py --tiny                 # seconds: only to see that it runs
     KEXUE_DATA=… python benchmarks/skipgram.py --large   # with Brown and the movie reviews, N = 20,000
 
 Both libraries see the same tokens, window 5, 5 noise words, subsampling 1e-3, the same number of epochs, and are
@@ -23,9 +24,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from gensim.models import Word2Vec
+from record import add_options, record
 
 from kexue.data import load
 from kexue.embedding import corpus, skipgram
+from kexue.press.results.benchmarks import Value
 
 MEMORY = """
 import resource, sys, torch
@@ -52,7 +55,7 @@ class Row(NamedTuple):
 def read_lines(large: bool) -> list[str]:
     """The corpus, one sentence or paragraph a line, lower case."""
     text = load("text/wikitext-2-small")
-    lines = (text["valid"] + "\n" + text["test"]).lower().split("\n")
+    lines: list[str] = (text["valid"] + "\n" + text["test"]).lower().split("\n")
     if large:
         brown = "\n".join(load("text/brown").values()).lower()
         lines += [" ".join(token.rpartition("/")[0] for token in line.split()) for line in brown.split("\n")]
@@ -70,10 +73,13 @@ def main() -> None:
     parser.add_argument("--dimension", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--memory-words", type=int, default=30_000)
+    add_options(parser)
     options = parser.parse_args()
+    if options.tiny:
+        options.threads, options.dimension, options.epochs, options.memory_words = 1, 4, 1, 200
     torch.set_num_threads(options.threads)
-    size = 20_000 if options.large else 5_000
-    lines = read_lines(options.large)
+    size = 20_000 if options.large else 100 if options.tiny else 5_000
+    lines = read_lines(options.large)[: 200 if options.tiny else None]
     words = corpus.build_vocabulary(lines, size)
     tokens = corpus.encode(lines, words)
     counts = corpus.cooccurrences(tokens, len(words), 5, decay=True)
@@ -132,6 +138,12 @@ def main() -> None:
         f"{int(done.stdout) * 1024 / 1e6:.0f} MB more than before"
     )
     print(f"peak of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9:.2f} GB")
+    if options.record:
+        kept: list[dict[str, Value]] = [
+            {"library": row.library, "rate": row.rate, "s": round(row.seconds, 2), "loss": round(row.loss, 4)}
+            for row in rows
+        ]
+        print(f"recorded in {record('skipgram', kept)}")
 
 
 if __name__ == "__main__":

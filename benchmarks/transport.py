@@ -1,6 +1,7 @@
 """Exact W1 beside POT, scipy and lapx; blocked c-transforms beside dense torch and geomloss; critics a second.
 
     python benchmarks/transport.py                     # n to 2,048; transforms of 8,000 points; about three minutes
+    python benchmarks/transport.py --tiny              # seconds: only to see that it runs
     python benchmarks/transport.py --large             # n to 4,096; transforms of 20,000 points
     python benchmarks/transport.py --part transforms --points 100000 --device cuda
 
@@ -26,7 +27,8 @@ import importlib.util
 import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import lap
@@ -34,12 +36,13 @@ import numpy as np
 import ot
 import torch
 from geomloss._legacy.sinkhorn_samples import softmin_online_lazytensor, softmin_tensorized
-from record import record
+from record import add_options, record
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from torch import Tensor, nn
 
 from kexue.decoding.memory import TensorMemory
+from kexue.press.results.benchmarks import Value
 from kexue.transport import rules
 from kexue.transport.ctransform import c_transform, soft_c_transform
 from kexue.transport.exact import wasserstein, wasserstein_batch
@@ -47,7 +50,7 @@ from kexue.transport.stack import StackedCritic
 from kexue.transport.training import train_critics
 
 DIMENSIONS = (2, 64, 784)
-BATCHES = (
+BATCHES: tuple[tuple[int, int, int], ...] = (
     (400, 64, 2),
     (400, 64, 64),
     (100, 64, 784),
@@ -56,9 +59,9 @@ BATCHES = (
     (6, 1024, 64),
 )  # pairs, n, d
 TEMPERATURE = 0.1
-PATIENCE = 1.5  # seconds for the repeats of one comparison
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 clock, clock_name = time.perf_counter, "wall"
+patience = 1.5  # seconds for the repeats of one comparison
 Cost = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -71,7 +74,7 @@ def race(runners: dict[str, Callable[[], object]]) -> dict[str, float]:
             start = clock()
             run()
             times[name].append(clock() - start)
-        if time.perf_counter() - begin > PATIENCE or len(times[name]) > 200:
+        if time.perf_counter() - begin > patience or len(times[name]) > 200:
             return {name: min(taken[1:] or taken) for name, taken in times.items()}
 
 
@@ -101,16 +104,20 @@ def pot_cost(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def fastest_cost(x: np.ndarray, y: np.ndarray) -> Cost:
     """Whichever of scipy's and POT's distances is faster here."""
     routes: dict[str, Cost] = {"scipy": cdist, "POT": pot_cost}
-    taken = race({name: lambda route=route: route(x, y) for name, route in routes.items()})
+    taken = race({name: partial(route, x, y) for name, route in routes.items()})
     return routes[min(taken, key=lambda name: taken[name])]
 
 
-KEPT: list[dict[str, object]] = []  # what `--record` writes
+KEPT: list[dict[str, Value]] = []  # what `--record` writes
 
 
 def keep(case: str, ours: float, peer: float, unit: str, ratio: float) -> None:
     """Keep a comparison with the best peer for the record; the ratio is how much better ours is."""
-    figures = {"ours": float(f"{ours:.3g}"), "best peer": float(f"{peer:.3g}"), "unit": unit}
+    figures: dict[str, Value] = {
+        "ours": float(f"{ours:.3g}"),
+        "best peer": float(f"{peer:.3g}"),
+        "unit": unit,
+    }
     KEPT.append({"case": case, **figures, "ours better by": round(ratio, 2), "clock": clock_name})
 
 
@@ -122,11 +129,21 @@ def table(head: list[str], rows: list[list[str]]) -> None:
     print()
 
 
-def compare_exact(sizes: list[int]) -> None:
-    """One pair of clouds at a time; of small ones as many different pairs as make up a quarter million costs."""
+def each(solve: Callable[[np.ndarray], float], cost: Cost, pairs: np.ndarray) -> list[float]:
+    """A peer's value of each pair, one after the other."""
+    return [solve(cost(x, y)) for x, y in pairs]
+
+
+def ours_each(pairs: Sequence[tuple[Tensor, Tensor]]) -> list[float]:
+    """Our value of each pair, one after the other."""
+    return [wasserstein(x, y).value for x, y in pairs]
+
+
+def compare_exact(sizes: Sequence[int], costs: int = 2**18) -> None:
+    """One pair of clouds at a time; of small ones as many different pairs as make up `costs`, a quarter million."""
     rows, ratios = [], []
     for n, d in itertools.product(sizes, DIMENSIONS):
-        count = max(1, 2**18 // n**2)
+        count = max(1, costs // n**2)
         clouds = np.random.default_rng(n + d).standard_normal((count, 2, n, d))
         pairs = [(torch.from_numpy(x), torch.from_numpy(y)) for x, y in clouds]
         cost = fastest_cost(*clouds[0])
@@ -134,9 +151,9 @@ def compare_exact(sizes: list[int]) -> None:
         ours = wasserstein(*pairs[0])
         if any(not math.isclose(value, ours.value, abs_tol=1e-9) for value in values.values()):
             raise SystemExit(f"n = {n}, d = {d}: {values} against {ours.value}")
-        runners: dict[str, Callable[[], object]] = {"ours": lambda p=pairs: [wasserstein(x, y) for x, y in p]}
+        runners: dict[str, Callable[[], object]] = {"ours": partial(ours_each, pairs)}
         for name, solve in PEERS.items():
-            runners[name] = lambda s=solve, c=cost, p=clouds: [s(c(x, y)) for x, y in p]
+            runners[name] = partial(each, solve, cost, clouds)
         taken = {name: seconds / count for name, seconds in race(runners).items()}
         best = min(taken[name] for name in PEERS)
         ratios.append(best / taken["ours"])
@@ -156,19 +173,23 @@ def compare_exact(sizes: list[int]) -> None:
     print(f"best peer at each point over ours: {min(ratios):.2f}× to {max(ratios):.2f}×\n")
 
 
-def compare_batches() -> None:
+def lapx_batch(cost: Cost, pairs: np.ndarray) -> object:
+    """lapx's own threaded batch."""
+    return lap.lapjvr_batch(np.stack([cost(x, y) for x, y in pairs]))
+
+
+def compare_batches(batches: Sequence[tuple[int, int, int]]) -> None:
     """Many small pairs, as a training loop or a mean over draws has them."""
     rows = []
-    for pairs, n, d in BATCHES:
+    for pairs, n, d in batches:
         x, y = np.random.default_rng(n + d).standard_normal((2, pairs, n, d))
         left, right = torch.from_numpy(x), torch.from_numpy(y)
         cost = fastest_cost(x[0], y[0])
-        runners: dict[str, Callable[[], object]] = {"ours": lambda a=left, b=right: wasserstein_batch(a, b)}
+        runners: dict[str, Callable[[], object]] = {"ours": partial(wasserstein_batch, left, right)}
+        clouds = np.stack([x, y], axis=1)
         for name, solve in PEERS.items():
-            runners[name] = lambda s=solve, c=cost, a=x, b=y: [s(c(*pair)) for pair in zip(a, b, strict=True)]
-        runners["lapjvr_batch"] = lambda c=cost, a=x, b=y: lap.lapjvr_batch(
-            np.stack([c(*pair) for pair in zip(a, b, strict=True)])
-        )
+            runners[name] = partial(each, solve, cost, clouds)
+        runners["lapjvr_batch"] = partial(lapx_batch, cost, clouds)
         taken = race(runners)
         peers = [taken[name] for name in taken if name != "ours"]
         best = min(peers)
@@ -206,16 +227,18 @@ def dense_soft(f: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 def geomloss_soft(f: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """geomloss, the whole matrix."""
-    return softmin_tensorized(
+    found: Tensor = softmin_tensorized(
         TEMPERATURE, torch.cdist(y, x)[None], (f / TEMPERATURE - math.log(len(x)))[None]
     )[0]
+    return found
 
 
 def keops_soft(f: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """geomloss, KeOps' lazy matrix."""
-    return softmin_online_lazytensor(
+    found: Tensor = softmin_online_lazytensor(
         TEMPERATURE, (y[None], x[None]), (f / TEMPERATURE - math.log(len(x)))[None], p=1
     )[0]
+    return found
 
 
 def compare_transforms(points: int, device: str, dense: bool) -> None:
@@ -239,13 +262,13 @@ def compare_transforms(points: int, device: str, dense: bool) -> None:
             for shape in ((points,), (points, d), (points, d))
         ]
         spent: dict[str, float] = {}
-        truth: dict[str, Tensor | None] = dict.fromkeys(("hard", "soft"))
+        truth: dict[str, Tensor] = {}
         for name, run in passes:
             if "dense" in name and not dense:
                 continue
             few = [tensor[:100].clone().requires_grad_() for tensor in inputs]
             try:
-                run(*few).sum().backward()  # KeOps compiles on its first call
+                run(*few).sum().backward()  # type: ignore[no-untyped-call]  # KeOps compiles on its first call
             except (
                 ImportError
             ) as error:  # a compilation that was cut short leaves half a file in KeOps' cache
@@ -258,14 +281,13 @@ def compare_transforms(points: int, device: str, dense: bool) -> None:
                     start = clock()
                     value = run(*leaves)
                     if backward:
-                        value.sum().backward()
+                        value.sum().backward()  # type: ignore[no-untyped-call]
                     if device == "cuda":
                         torch.cuda.synchronize()
                     seconds[backward] = min(seconds[backward], clock() - start)
             kind = name.split(", ")[1]
             value = value.detach()
-            truth[kind] = value if truth[kind] is None else truth[kind]
-            error = float((value - truth[kind]).abs().max())
+            off = float((value - truth.setdefault(kind, value)).abs().max())
             rows.append(
                 [
                     name,
@@ -273,7 +295,7 @@ def compare_transforms(points: int, device: str, dense: bool) -> None:
                     f"{seconds[False]:.2f}",
                     f"{seconds[True]:.2f}",
                     f"{memory.peak / 1e6:,.0f}",
-                    f"{error:.0e}",
+                    f"{off:.0e}",
                 ]
             )
             spent.setdefault(name, seconds[True])
@@ -309,11 +331,11 @@ def plain_critics(models: int, steps: int, data: Tensor, fake: Tensor) -> None:
             optimiser.step()
 
 
-def compare_critics(steps: int) -> None:
+def compare_critics(steps: int, counts: Sequence[int]) -> None:
     """Critic steps a second, batch 64, d = 64, two hidden layers of 128, penalty 10."""
     data, fake = torch.randn(2, 1000, 64, generator=torch.Generator().manual_seed(0))
     rows = []
-    for models in (1, 4, 16):
+    for models in counts:
         source = torch.Generator().manual_seed(0)
         critic = StackedCritic(models, (64, 128, 128), generator=source)
         kinds = rules.Rules([rules.gradient_penalty()] * models)
@@ -324,7 +346,7 @@ def compare_critics(steps: int) -> None:
             draws = [lambda n, pool=pool: pool[torch.randint(len(pool), (n,))][None] for pool in (data, fake)]
             train_critics(critic, kinds, *draws, steps=steps, generator=source)
 
-        taken = race({"ours": ours, "plain": lambda k=models: plain_critics(k, steps, data, fake)})
+        taken = race({"ours": ours, "plain": partial(plain_critics, models, steps, data, fake)})
         rates = {name: models * steps / value for name, value in taken.items()}
         case = f"WGAN-GP critics, {models} together"
         keep(case, rates["ours"], rates["plain"], "steps/s", rates["ours"] / rates["plain"])
@@ -341,7 +363,7 @@ def compare_critics(steps: int) -> None:
 
 def main() -> None:
     """Run the parts asked for."""
-    global clock, clock_name
+    global clock, clock_name, patience
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -356,20 +378,25 @@ def main() -> None:
     )
     parser.add_argument("--points", type=int, default=None)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--record", action="store_true", help="keep the figures for the book's Speed page")
+    add_options(parser)
     options = parser.parse_args()
     clock, clock_name = CLOCKS[options.clock], options.clock
     torch.set_num_threads(options.threads)
     parts = options.part or ["exact", "batches", "transforms", "critics"]
+    sizes = [64, 256, 1024, 4096] if options.large else [64, 256, 1024, 2048]
+    points = options.points or (20_000 if options.large else 8_000)
+    batches, steps = BATCHES, 50
+    critics: tuple[int, ...] = (1, 4, 16)
+    if options.tiny:
+        patience, sizes, points, batches, steps, critics = 0.0, [16], 200, ((4, 16, 2),), 2, (1,)
     if "exact" in parts:
-        compare_exact([64, 256, 1024, 4096] if options.large else [64, 256, 1024, 2048])
+        compare_exact(sizes, 2**8 if options.tiny else 2**18)
     if "batches" in parts:
-        compare_batches()
+        compare_batches(batches)
     if "transforms" in parts:
-        points = options.points or (20_000 if options.large else 8_000)
         compare_transforms(points, options.device, dense=points <= 20_000)
     if "critics" in parts:
-        compare_critics(50)
+        compare_critics(steps, critics)
     if options.record:
         print(f"recorded in {record('transport', KEPT)}")
 

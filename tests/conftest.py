@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import hypothesis
 import jaxtyping
 import pytest
 from jaxtyping import install_import_hook
@@ -18,6 +19,13 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.pop(
     "VIRTUAL_ENV", None
 )  # another environment's, maybe: IPython warns, and the interpreter that runs decides
+
+# how long an example takes is the machine's affair (the first one loads torch's kernels, or waits for a processor);
+# and the same examples every time: what fails is what a change broke, never what chance found
+hypothesis.settings.register_profile(
+    "kexue", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("kexue")
 
 install_import_hook("kexue", f"{shapes.__name__}.checked")
 

@@ -51,7 +51,9 @@
       }
     }
     if (chinese() && typeof Documentation !== "undefined") {
-      Documentation.addTranslations({locale: "zh_CN", messages: SEARCH, plural_expr: "0"});
+      // What addTranslations does, but for its Function made of a string, which the page's policy forbids.
+      Object.assign(Documentation.TRANSLATIONS, SEARCH);
+      Object.assign(Documentation, {LOCALE: "zh_CN", PLURAL_EXPR: () => 0});
     }
     for (const input of document.querySelectorAll("input[type=search]")) {
       input.english ??= input.placeholder;

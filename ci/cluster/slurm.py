@@ -14,7 +14,7 @@ import sys
 from typing import Any
 
 import dask
-from dask_jobqueue import SLURMCluster
+from dask_jobqueue.slurm import SLURMCluster
 from distributed import Client, Security
 
 

@@ -1,14 +1,22 @@
-"""Training that stops when its time is up and goes on in another process from where it was."""
+"""Training that stops when its time is up and goes on in another process from where it was.
+
+What is kept belongs to the code that made it: to the run of a chapter, every cell and every module it reaches, or, in a
+notebook opened by hand and in a script, to what has been loaded and executed there. Code that is changed trains anew;
+another comment, docstring or layout changes nothing.
+"""
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import json
 import os
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 import platformdirs
@@ -42,24 +50,66 @@ class Paused(RuntimeError):
         self.step = step
 
 
-def place(name: str, module: ModuleType, settings: Mapping[str, Any]) -> Path:
-    """The file in which a training is kept, another one for other code or other settings.
+NO_TRAINING = ("kexue.press", "kexue.cli", "kexue.claims")
+"""Packages whose code no number of a training depends on."""
+
+
+def place(name: str, settings: Mapping[str, Any]) -> Path:
+    """The file in which a training is kept, another one for other code, other data or other settings.
+
+    The code is that of the run, whose digest the press hands over in the variable KEXUE_RUN; without it the one of
+    all modules of this library that are loaded, and of the cells executed so far in this session or of the main script.
 
     Args:
         name: of the training; its chapter, seed and device belong in it.
-        module: one of the package that trains; the modules beside it count as well.
         settings: what else the training depends on.
 
     Returns:
         A path in the folder that the variable KEXUE_CHECKPOINTS names, else in the user's cache.
     """
-    if module.__file__ is None:
-        raise ValueError(f"module must be one with a file, got {module.__name__}")
-    digest = hashlib.sha256(repr(sorted(settings.items())).encode())
-    for source in sorted(Path(module.__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
+    code = os.environ.get("KEXUE_RUN") or json.dumps([_modules(), _executed(), _data()])
+    digest = hashlib.sha256(f"{code}\n{sorted(settings.items())!r}".encode())
     folder = os.environ.get("KEXUE_CHECKPOINTS") or platformdirs.user_cache_path("kexue") / "checkpoints"
     return Path(folder) / f"{name}-{digest.hexdigest()[:12]}.pt"
+
+
+def _modules() -> dict[str, str]:
+    """The code of every loaded module of this library that can decide a number."""
+    loaded = {
+        name: getattr(module, "__file__", None)
+        for name, module in sorted(sys.modules.items())
+        if name.split(".")[0] == "kexue" and ".".join(name.split(".")[:2]) not in NO_TRAINING
+    }
+    return {name: _code(Path(file).read_text(encoding="utf-8")) for name, file in loaded.items() if file}
+
+
+def _executed() -> list[str]:
+    """The code executed in this session, each cell once however often it was run; else that of the main script."""
+    if "IPython" in sys.modules and (shell := sys.modules["IPython"].get_ipython()) is not None:
+        return list(dict.fromkeys(_code(cell) for cell in shell.history_manager.input_hist_parsed))
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    return [_code(Path(script).read_text(encoding="utf-8"))] if script else []
+
+
+def _data() -> dict[str, str]:
+    """The data sets read so far, with their digests."""
+    reader = sys.modules.get("kexue.data")
+    return {} if reader is None else dict(sorted(reader.digests_read().items()))
+
+
+@cache
+def _code(source: str) -> str:
+    """What computes: without comments, docstrings and layout; the text itself where it is no Python."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return source
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+            ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
 
 
 def write(state: Mapping[str, Any], path: Path) -> None:

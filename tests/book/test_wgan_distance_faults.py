@@ -177,9 +177,8 @@ FAULTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
             "overshoot.interpolates": _along_the_paths,
             "cost.distances": lambda x, y: torch.cdist(x, y) ** (2 / 3),
             "cost.euclidean": lambda x, y: (
-                (torch.cdist(torch.from_numpy(x), torch.from_numpy(y)) ** (2 / 3)).numpy(),
-                True,
-            ),
+                torch.cdist(torch.from_numpy(x), torch.from_numpy(y)) ** (2 / 3)
+            ).numpy(),
         },
         (
             "ctransform-approximates-better",

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import runpy
 import subprocess
 import sys
 import zipfile
@@ -12,6 +13,7 @@ import nbformat
 import pytest
 
 from kexue.claims.display import MEASUREMENT_MIME
+from kexue.press.results.sealed import sealed, write_whole
 from tests.book.chapters import ROOT
 from tests.press.tiny_book import TinyBook
 
@@ -115,19 +117,21 @@ def test_the_plan_says_whether_anything_is_stale(tmp_path: Path, state: str, sta
     assert ("x \\| y; two lines" in summary) == (stale == "true")
 
 
-def record(folder: Path, name: str, *runs: dict[str, object]) -> None:
-    """Put runs on record, as far as costs go."""
-    host = {"cpu": "a processor", "gpu": "a GPU"}
-    provenance = [{"host": host, "peak_rss_mb": 512, "peak_gpu_mb": 0, **entry} for entry in runs]
-    folder.mkdir(exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps({"full": {"provenance": provenance}}))
+def put_on_record(book: Path, name: str, *runs: dict[str, object]) -> None:
+    """Put runs on record, without claims."""
+    host = {"cpu": "a processor", "gpu": "a GPU", "cores": 2, "memory_gb": 24, "system": "Linux"}
+    unit = {"key": "0" * 32, "profile": "full", "seed": 0, "parameters": {}, "commit": None, "dirty": False}
+    spent = {"cpu_seconds": 1.0, "peak_rss_mb": 512, "peak_gpu_mb": 0, "threads": 1, "started": ""}
+    made = {"host": host, "versions": {}, "data_read": {}}
+    provenance = [{**unit, **spent, **made, **entry} for entry in runs]
+    text = sealed({"full": {"code": "0" * 32, "claims": [], "provenance": provenance}})
+    write_whole(book / "results" / f"{name}.json", text)
 
 
 def test_costs_are_the_recorded_hours_at_the_price(tmp_path: Path):
-    results = tmp_path / "results"
-    record(results, "cheap", {"device": "cpu", "seconds": 1800})
-    record(results, "dear", *[{"device": "cuda", "seconds": 5400, "peak_gpu_mb": 2048}] * 2)
-    costs = [sys.executable, CI / "costs.py", "--results", results]
+    put_on_record(tmp_path, "cheap", {"device": "cpu", "seconds": 1800})
+    put_on_record(tmp_path, "dear", *[{"device": "cuda", "seconds": 5400, "peak_gpu_mb": 2048}] * 2)
+    costs = [sys.executable, CI / "costs.py", "--book", tmp_path]
     lines = run(*costs, "--gpu-hour", "2", "--cpu-hour", "0.5", cwd=tmp_path).stdout.splitlines()
     assert lines[2] == "| dear | 2 | 3.000 | 0.000 | 0.5 GiB | 2.0 GiB | a GPU | 6.00 |"
     assert lines[3] == "| cheap | 1 | 0.000 | 0.500 | 0.5 GiB |  | a processor | 0.25 |"
@@ -138,13 +142,38 @@ def test_costs_are_the_recorded_hours_at_the_price(tmp_path: Path):
     missing = run(*costs, "--profile", "quick", cwd=tmp_path)
     assert missing.returncode == 1
     assert "nothing is on record at profile quick" in missing.stderr
+    (tmp_path / "results" / "cheap.json").write_text("")
+    broken = run(*costs, cwd=tmp_path)
+    assert broken.returncode == 1
+    assert broken.stderr.startswith("costs: results/cheap.json: Expecting value")
 
 
 def test_costs_of_what_is_on_record():
-    done = run(sys.executable, "-S", "-I", CI / "costs.py", "--profile", "quick", cwd=ROOT)
+    done = run(sys.executable, CI / "costs.py", "--profile", "quick", cwd=ROOT)
     assert done.returncode == 0, done.stderr
     for path in (ROOT / "results").glob("*.json"):
         assert f"| {path.stem} |" in done.stdout
+
+
+def test_records_and_fault_tests_of_no_chapter_are_told(tmp_path: Path):
+    assert run(sys.executable, CI / "check_records.py", cwd=ROOT).returncode == 0
+    book = TinyBook(tmp_path)
+    for name in ("one", "two-words"):
+        book.write(name)
+        put_on_record(tmp_path, name)
+    tests = tmp_path / "tests" / "book"
+    tests.mkdir(parents=True)
+    (tests / "test_two_words_faults.py").touch()
+    assert run(sys.executable, CI / "check_records.py", cwd=tmp_path).returncode == 0
+    (tmp_path / "book" / "language" / "two-words.md").rename(tmp_path / "book" / "language" / "three.md")
+    (tmp_path / "results" / "one.json").write_text("{}")
+    done = run(sys.executable, CI / "check_records.py", cwd=tmp_path)
+    assert done.returncode == 1
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        "results/one.json:",
+        "results/two-words.json",
+        "tests/book/test_two_words_faults.py",
+    ]
 
 
 @pytest.fixture
@@ -222,6 +251,38 @@ def test_everything_that_ran_is_collected_and_archived(book: TinyBook):
     script(book, "collect.py", "quick", "out")
     assert not (out / "notebooks").exists()
     assert not (out / "results").exists()
+
+
+def test_the_summary_names_the_verdicts_that_are_not_on_record(book: TinyBook):
+    assert book.kexue("freeze", "one", "--profile", "quick").returncode == 0
+    said = script(book, "verdicts.py", "quick").stdout
+    assert "| one | fresh | 1 reproduced, 1 untested |  |" in said
+    assert "Every verdict is the one on record." in said
+    book.write("one", seeds=2, offset="1000")
+    assert book.kexue("run", "one").returncode == 0
+    said = script(book, "verdicts.py", "quick").stdout
+    assert "| one | fresh | 1 refuted, 1 untested | 1 |" in said
+    assert "* one: small: refuted, on record reproduced" in said
+    assert "| broken | failed |" in said
+
+
+def test_everything_that_is_installed_is_pinned():
+    done = run(sys.executable, CI / "lock.py", "--check", cwd=ROOT)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_package_that_is_unpinned_or_pinned_otherwise_is_told():
+    text = "# by hand\nSome.Name==1.0\nother==2.0\n"
+    versions = {"some-name": "1.1", "other": "2.0", "third": "3.0"}
+    module = runpy.run_path(str(CI / "lock.py"))
+    assert module["differences"](text, versions) == [
+        "some-name is pinned at 1.0, here is 1.1",
+        "third 3.0 is not pinned",
+    ]
+    new = module["locked"](text, versions)
+    assert new == f"# by hand\nSome.Name==1.1\nother==2.0\n\n{module['LINE']}\nthird==3.0\n"
+    assert module["locked"](new, versions) == new
+    assert module["differences"](new, versions) == []
 
 
 def notebook(path: Path, *cells: tuple[int | None, list[dict[str, object]]]) -> Path:

@@ -1,6 +1,7 @@
 """Stopping limits, the tax, and certified bounds, against closed forms and attained worst cases."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -39,6 +40,33 @@ def test_first_step_above_is_first(epsilon, delta):
     above = [-math.expm1(t * math.log1p(-epsilon)) for t in (step - 1, step)]
     assert above[0] <= delta + 1e-9
     assert above[1] > delta - 1e-9
+
+
+def test_at_the_edge_itself_the_next_step_is_the_first_above():
+    """1 − 0.9³ is not above 0.271; every decimal with at most 15 digits that is such an edge, in exact arithmetic."""
+    assert bounds.first_step_above(0.271, 0.1) == 4
+    assert bounds.nucleus_limit(0.75, 0.5) == 3
+    assert bounds.top_k_entry(1, 0.5) == 2
+    edges = 0
+    for percent in range(1, 100):
+        epsilon = Fraction(percent, 100)
+        for t in range(1, 8):
+            edge = 1 - (1 - epsilon) ** t
+            if (edge * 10**15).denominator > 1:
+                break
+            edges += 1
+            delta = float(edge)
+            assert bounds.first_step_above(delta, float(epsilon)) == t + 1
+            assert bounds.first_step_above(delta - 2e-15, float(epsilon)) == t
+    assert edges > 600
+
+
+@pytest.mark.parametrize(
+    ("delta", "epsilon", "step"), [(0.0, 1e-300, 1), (1e-300, 1e-300, 2), (1e-9, 1e-300, None)]
+)
+def test_first_step_above_for_the_smallest_numbers(delta, epsilon, step):
+    found = bounds.first_step_above(delta, epsilon)
+    assert found == step if step is not None else found == pytest.approx(1e291, rel=1e-8)
 
 
 @given(st.integers(1, 100_000))

@@ -12,6 +12,7 @@ from kexue.decoding.envelopes import (
     post_hoc,
     self_terminating_log_survival,
     share,
+    without,
 )
 from kexue.decoding.heads import NonMonotonic, PostHoc, SelfTerminating, Softmax
 
@@ -93,6 +94,19 @@ def test_gradients_are_finite():
         hidden = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(1), requires_grad=True)
         head.sequence(hidden, torch.zeros(2, 5, 4))[..., [1, 2]].sum().backward()
         assert bool(torch.isfinite(hidden.grad).all())
+
+
+def test_post_hoc_keeps_the_precision_of_the_model():
+    """Whole numbers of steps times ln(1 − ε) in float64, as the whole sequence has it; float32 loses 1e-6 at t = 100."""
+    logits = torch.randn(1, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    law = post_hoc(logits, 100, 0.3, eos=1)
+    words = without(logits, 1).logsumexp(1) - logits.logsumexp(1) + 100 * math.log1p(-0.3)
+    assert float(law[:, [0, 2, 3]].logsumexp(1)) == pytest.approx(float(words), rel=1e-13)
+    steps = torch.arange(1, 101)
+    each = post_hoc(logits.expand(100, -1), steps, 0.3, eos=1)
+    torch.testing.assert_close(each[-1:], law, rtol=1e-13, atol=0)
+    for kind in (torch.float32, torch.float16, torch.bfloat16):
+        assert post_hoc(logits.to(kind), 2, 0.3, eos=1).dtype == kind
 
 
 @given(st.integers(1, 500), epsilons)

@@ -18,6 +18,13 @@ def least(turn):
     return next(p for p in range(1, len(turn) + 1) if turn == turn[:p] * (len(turn) // p))
 
 
+def test_numbers_in_a_state_keep_their_digits():
+    """A clock of 0.1 and one a hair later are two states, also where float32 holds them for one."""
+    first, later = (loops.flatten((clock, torch.zeros(1, 2))) for clock in (0.1, 0.1 + 1e-12))
+    assert not torch.equal(first, later)
+    assert not torch.equal(loops.flatten((2**24,)), loops.flatten((2**24 + 1,)))
+
+
 @given(TURNS, st.integers(3, 6), st.data())
 def test_three_turns_show_the_least_period(turn, turns, data):
     rest = data.draw(st.integers(0, len(turn) - 1))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import beta, kstest
 
-from kexue.embedding import angles, asymptotic, codebook
+from kexue.embedding import angles, codebook
 
 
 @pytest.mark.parametrize("n", [2, 2.5, 3, 10, 100, 1_000])
@@ -41,13 +41,6 @@ def test_simulated_angles_follow():
     u, v = (codebook.sphere_codebook(20_000, 7, generator=source, dtype=torch.float64) for _ in range(2))
     cosines = ((u * v).sum(1) / 7).numpy()
     assert kstest(cosines, lambda c: angles.cosine_distribution(np.clip(c, -1, 1), 7)).pvalue > 1e-3
-
-
-@pytest.mark.parametrize(("size", "n"), [(1e3, 48.4), (1e4, 66.9), (1e5, 85.6), (5e6, 117.4)])
-def test_last_pair(size, n):
-    found = angles.last_pair_dimension(size, asymptotic.dominant_cosine())
-    assert found == pytest.approx(n, abs=0.05)
-    assert size**2 * angles.cosine_tail(asymptotic.dominant_cosine(), found) == pytest.approx(1)
 
 
 def test_largest_cosine_against_simulation():
@@ -85,7 +78,3 @@ def test_refuses():
         angles.typical_largest_cosine(2, 3)
     with pytest.raises(ValueError, match="pairs must be a finite number ≥ 2"):
         angles.expected_largest_cosine(1, 3)
-    with pytest.raises(ValueError, match="cosine must lie in"):
-        angles.last_pair_dimension(100, 1)
-    with pytest.raises(ValueError, match="fewer than one expected pair"):
-        angles.last_pair_dimension(2, 0.99)

@@ -37,6 +37,14 @@ NORMS = [
 ]
 
 
+@pytest.mark.parametrize("softmax", ["joint", "row"])
+@pytest.mark.parametrize("size", [512, 100_000])
+def test_where_the_entropy_is_the_target_itself_the_next_dimension_is_the_first_below(size, softmax):
+    for n in range(2, 25):
+        target = annealed.annealed_entropy(n, size, softmax=softmax)
+        assert dimension.smallest_dimension(size, softmax=softmax, entropy=target) == n + 1
+
+
 @pytest.mark.parametrize(("size", "joint", "joint_least", "row", "row_least"), TABLE)
 def test_roots(size, joint, joint_least, row, row_least):
     assert dimension.threshold_dimension(size) == pytest.approx(joint, abs=1e-3)

@@ -131,6 +131,8 @@ def test_refuses():
         bilinear.elbow(lambda n: 1.0, [2, 3])
     with pytest.raises(ValueError, match="rising grid"):
         bilinear.elbow(lambda n: 1.0, [3, 2])
+    with pytest.raises(ValueError, match=r"divergence must return one number of nats for n = 3, got array"):
+        bilinear.elbow(lambda n: np.array([1.0, 0.0]), [2, 3])
     matrix = csr_array(np.eye(5))
     with pytest.raises(ValueError, match=r"n must lie in \[2, 4\], got 5"):
         spectral.truncated_svd(matrix, 5, seed=0)

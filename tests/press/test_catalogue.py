@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kexue.claims import declare, ledger
+from kexue.claims import ClaimError, ledger
 from kexue.press.project import PressError, find_root
 from kexue.press.sources.catalogue import catalogue, select
-from kexue.press.sources.cells import read_code_cells
+from kexue.press.sources.cells import CodeCell, read_code_cells
+from kexue.press.sources.claims_text import claims_of
 from tests.book.chapters import ROOT
 from tests.press.tiny_book import TinyBook
 
@@ -51,6 +52,7 @@ def test_the_real_chapters_are_read_as_jupytext_reads_them_and_stand_in_the_toc(
     toc = (ROOT / "_toc.yml").read_text()
     chapters = catalogue(ROOT)
     assert chapters
+    assert {path.stem for path in (ROOT / "book" / "zh").iterdir()} == {chapter.slug for chapter in chapters}
     for chapter in chapters:
         chapter.check_cells()
         chapter.check_parameters()
@@ -58,7 +60,7 @@ def test_the_real_chapters_are_read_as_jupytext_reads_them_and_stand_in_the_toc(
         assert {"smoke", "quick", "full"} == set(chapter.profiles)
         assert chapter.docname in toc
         assert chapter.summary
-        assert all(claim.statement_zh for claim in chapter.claims)
+        assert chapter.statements_zh.keys() == {claim.id for claim in chapter.claims}
 
 
 def test_a_chapter_survives_jupyter_unchanged():
@@ -92,10 +94,11 @@ def test_an_unknown_chapter_is_named_with_those_there_are(book: TinyBook):
         (
             "from kexue.claims import",
             "import os\nfrom kexue.claims import",
-            "the claims cell may import only",
+            "one.md:34: the claims cell may hold only",
         ),
-        ("claims = declare(", "ledger = claims = None; declare(", "must bind one ledger"),
-        ("expect=Below(0)", "expect=Below(profil)", "the claims cell fails on its own: name 'profil'"),
+        ("claims = declare(", "ledger = claims = None; declare(", "one.md:36: the claims cell may hold only"),
+        ("expect: ≤ 0", "expect: ≤ none", "one.md:45: claim forgotten, field expect: needs finite numbers"),
+        ("      says: It is small.\n", "", "one.md:39: claim small, field says: is missing"),
     ],
 )
 def test_a_bad_chapter_is_told_by_file_and_field(book: TinyBook, old: str, new: str, message: str):
@@ -119,21 +122,78 @@ def test_a_chapter_that_cannot_be_read_hides_no_other(book: TinyBook):
     book.write("good")
     done = book.kexue("run")
     assert done.returncode == 1
-    assert "bad.md:47: invalid syntax" in done.stderr
+    assert "bad.md:55: invalid syntax" in done.stderr
     assert "1 reproduced" in done.stdout or "1 inconclusive" in done.stdout
     assert book.kexue("run", "good").returncode == 0
 
 
-def test_reading_claims_leaves_a_sealed_ledger_alone(book: TinyBook):
+HOSTILE = [
+    "import os\nos._exit(9)",
+    "while True: pass",
+    "print('hello')",
+    "1 / 0",
+    "exit()",
+    "'a text'",
+    "!touch trace",
+    "claims = declare(open('trace', 'w').name, profile=profile, seed=seed)",
+    "claims = declare(f'{print()}', profile=profile, seed=seed)",
+    "claims = declare('c: 1' + print(), profile=profile, seed=seed)",
+    "claims = declare('c: 1', profile=print(), seed=seed)",
+    "claims = declare('c: 1', 'd: 2', profile=profile, seed=seed)",
+    "claims = declare('c: 1', **{'profile': profile, 'seed': seed})",
+    "claims = print('c: 1', profile=profile, seed=seed)",
+    "other = declare('c: 1', profile=profile, seed=seed)",
+    "from kexue.press import root",
+    "import kexue.claims",
+]
+
+
+@pytest.mark.parametrize("code", HOSTILE)
+def test_nothing_in_a_claims_cell_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: str
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PressError, match=r"one\.md:\d+: the claims cell may hold only"):
+        claims_of(Path("one.md"), CodeCell(code, ("claims",), 10))
+    assert list(tmp_path.iterdir()) == []
+    assert capsys.readouterr().out == ""
+
+
+def test_reading_claims_leaves_the_ledger_of_this_process_alone(book: TinyBook):
     book.write("one")
+    ledger.reset()
     (chapter,) = catalogue(book.root)
-    ledger.reset()
-    mine = declare(*chapter.claims[1:], profile="smoke", seed=0)
-    mine.measure("forgotten", 0)
-    (again,) = catalogue(book.root)
-    assert [claim.id for claim in again.claims] == ["small", "forgotten"]
-    assert ledger.current() is mine
-    ledger.reset()
+    assert [claim.id for claim in chapter.claims] == ["small", "forgotten"]
+    with pytest.raises(ClaimError, match="no claims are declared yet"):
+        ledger.current()
+
+
+def test_the_claims_in_chinese_stand_beside_the_chapters(book: TinyBook):
+    book.write("one")
+    assert [row["statement_zh"] for row in book.json("claims", "one")] == ["", ""]
+    chinese = book.root / "book" / "zh" / "one.yml"
+    chinese.parent.mkdir()
+    chinese.write_text("claims:\n  small: 它很小。\n", encoding="utf-8")
+    assert [row["statement_zh"] for row in book.json("claims", "one")] == ["它很小。", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("claims: {smal: 它很小。}", "translates smal, which the chapter does not declare"),
+        ("claims: {small: [1]}", "must hold a mapping `claims`"),
+        ("small: 它很小。", "must hold a mapping `claims`"),
+        ("claims: {small: a", "is no YAML"),
+    ],
+)
+def test_a_translation_of_no_claim_is_told(book: TinyBook, text: str, message: str):
+    book.write("one")
+    chinese = book.root / "book" / "zh" / "one.yml"
+    chinese.parent.mkdir()
+    chinese.write_text(text, encoding="utf-8")
+    (chapter,) = catalogue(book.root)
+    with pytest.raises(PressError, match=f"one\\.yml:? {message}"):
+        chapter.check()
 
 
 def test_two_chapters_of_one_name_are_refused(book: TinyBook):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +37,11 @@ def worker_of(kernel: int) -> psutil.Process:
     worker = run.parent()
     assert worker is not None
     return worker
+
+
+def in_front(folder: Path) -> dict[str, str]:
+    """An environment in which Python looks into the folder first."""
+    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
 
 
 def once_then(path: Path, then: str) -> str:
@@ -80,6 +88,8 @@ def test_a_lost_worker_costs_one_run_and_no_finished_one(cluster: Cluster, book:
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert_gone([kernel])
+    assert "was lost; struck · quick · seed 0 goes to another" in err
+    assert any(f"start  struck · quick · seed 0, on {name}" in err for name in "ab")
     assert len((tmp_path / "struck").read_text().splitlines()) == 2
     assert len((tmp_path / "steady").read_text().splitlines()) == 1
 
@@ -93,9 +103,11 @@ def test_a_lost_scheduler_is_told_and_a_second_call_resumes(cluster: Cluster, bo
     process = book.start("run", "--cluster", cluster.address)
     kernels = wait_for_pids(tmp_path / "second")
     cluster.scheduler.kill()
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 2
     assert "is gone; finished runs are stored" in err
+    assert "Traceback" not in err
+    assert len(err.splitlines()) == 2  # that it started, and this
     assert_gone(kernels, within=40)
     cluster.scheduler.wait()
     cluster.start_scheduler()
@@ -114,8 +126,8 @@ def test_workers_that_are_not_like_us_are_refused_by_name(cluster: Cluster, book
     broken = tmp_path / "broken" / "papermill"
     broken.mkdir(parents=True)
     (broken / "__init__.py").write_text("raise ImportError('no papermill on this machine')\n")
-    cluster.start_worker("other", env={"PYTHONPATH": str(other)})
-    cluster.start_worker("broken", env={"PYTHONPATH": str(broken.parent)})
+    cluster.start_worker("other", env=in_front(other))
+    cluster.start_worker("broken", env=in_front(broken.parent))
     cluster.wait_for(2)
     book.write("one")
     refused = book.kexue("run", "--cluster", cluster.address)
@@ -232,6 +244,78 @@ def test_a_gpu_is_held_by_one_run_unless_it_says_that_two_fit(
     assert end > begin
     assert "not runnable here: large · quick · seed 0: it needs 1 GPU, 141 GiB of GPU memory" in done.stderr
     assert not (tmp_path / "large").exists()
+
+
+def start_impatient(book: TinyBook, cluster: Cluster, **seconds: float) -> subprocess.Popen[str]:
+    """`kexue run` on the cluster, with less patience than it has: `MUTE_AFTER=20` and the like."""
+    settings = [f"heartbeat.{name} = {value}" for name, value in seconds.items()]
+    script = "\n".join(
+        [
+            "from kexue.cli import main",
+            "from kexue.press.cluster import compatibility, heartbeat",
+            "compatibility.ANSWERS_WITHIN = 60",
+            *settings,
+            "main()",
+        ]
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", script, "run", "--cluster", cluster.address],
+        cwd=book.root,
+        env={**os.environ, "KEXUE_STORE": str(book.store)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_frozen_worker_is_told_and_its_run_goes_to_another(
+    cluster: Cluster, book: TinyBook, tmp_path: Path
+):
+    """It keeps its connection, and the scheduler its trust in it for minutes."""
+    for name in "ab":
+        cluster.start_worker(name)
+    cluster.wait_for(2)
+    book.write("frozen", body=once_then(tmp_path / "pids", "x = 3"))
+    process = start_impatient(book, cluster, TOLD_AFTER=10, MUTE_AFTER=20)
+    (kernel,) = wait_for_pids(tmp_path / "pids")
+    frozen = worker_of(kernel)
+    frozen.suspend()
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    name = next(name for name, worker in cluster.workers.items() if worker.pid == frozen.pid)
+    assert f"no word from the worker {name} for" in err
+    assert f"frozen · quick · seed 0 is taken from the worker {name} and goes to another" in err
+    frozen.resume()
+    assert_gone([kernel], within=60)  # nobody wants its run any more
+
+
+def test_a_worker_that_does_not_answer_is_refused_and_keeps_no_other_waiting(
+    cluster: Cluster, book: TinyBook
+):
+    frozen = cluster.start_worker("frozen")
+    cluster.start_worker("awake")
+    cluster.wait_for(2)
+    frozen.send_signal(signal.SIGSTOP)
+    book.write("one")
+    process = start_impatient(book, cluster)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "is not used: it cannot be asked for its versions (it has not answered for 60 s)" in err
+    assert "start  one · quick · seed 0, on awake" in err
+
+
+def test_a_frozen_scheduler_is_told_and_given_up(cluster: Cluster, book: TinyBook, tmp_path: Path):
+    cluster.start_worker("a")
+    cluster.wait_for(1)
+    book.write("one", body=hang(tmp_path / "pids"))
+    process = start_impatient(book, cluster, TOLD_AFTER=10, FROZEN_AFTER=20)
+    wait_for_pids(tmp_path / "pids")
+    cluster.scheduler.send_signal(signal.SIGSTOP)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert "no word from the scheduler at" in err
+    assert "has not answered for 20 s; finished runs are stored" in err
+    assert "Traceback" not in err
 
 
 def test_no_scheduler_is_told(book: TinyBook):

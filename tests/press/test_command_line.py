@@ -4,9 +4,14 @@ import json
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from kexue.press.results.record import read_record
+from kexue.press.results.snapshot import edition
+from kexue.press.sources.catalogue import catalogue
+from kexue.press.store.store import Store
 from tests.press.tiny_book import TinyBook
 
 LEDGER_KEYS = {
@@ -57,6 +62,50 @@ def test_a_record_keeps_the_verdict_and_strict_minds_when_it_turns(book: TinyBoo
     assert turned.returncode == 0
     assert "small: refuted, on record reproduced" in turned.stderr
     assert book.kexue("run", "--strict").returncode == 1
+
+
+def test_a_record_of_no_bytes_is_told_and_blocks_nothing(book: TinyBook):
+    book.write("one")
+    book.write("two")
+    (book.root / "results").mkdir()
+    record = book.root / "results" / "one.json"
+    record.touch()
+    ran = book.kexue("run")
+    assert ran.returncode == 0, ran.stderr
+    assert "one: results/one.json: Expecting value" in ran.stderr
+    assert book.kexue("run", "--strict").returncode == 1
+    shown = edition(book.root, catalogue(book.root), Store(book.store), profile="quick", device="cpu")
+    assert [chapter.frozen for chapter in shown.chapters] == [{}, {}]
+    assert [len(chapter.problems) for chapter in shown.chapters] == [1, 0]
+    frozen = book.kexue("freeze", "one", "--profile", "quick")
+    assert frozen.returncode == 0, frozen.stderr
+    assert "written anew, with quick alone" in frozen.stderr
+    assert set(read_record(book.root, Path("results/one.json"))) == {"quick"}
+    assert book.kexue("run", "--strict").returncode == 0
+
+
+def test_runs_over_different_examples_leave_one_claim_unjudged(book: TinyBook):
+    path = book.write("one", seeds=2)
+    text = path.read_text(encoding="utf-8")
+    measure = 'claims.measure("small", [0.5] * (3 + seed))'
+    text = text.replace('over="seeds"', 'over="examples"').replace(
+        'claims.measure("small", seed + 1)', measure
+    )
+    path.write_text(text, encoding="utf-8")
+    book.write("two")
+    ran = book.kexue("run")
+    assert ran.returncode == 0, ran.stderr
+    assert "one: small: not judged: " in ran.stderr
+    rows = {(row["chapter"], row["id"]): row for row in book.json("claims")}
+    unjudged = rows["one", "small"]
+    assert (unjudged["verdict"], unjudged["n"], unjudged["interval"]) == ("untested", 0, None)
+    assert unjudged["problem"].endswith("must cover the same examples in every run, got [3, 4]")
+    assert rows["two", "small"]["values"] == [1.0]
+    assert rows["two", "small"]["problem"] == ""
+    assert "must cover the same examples" in " ".join(book.kexue("claims").stdout.split())
+    refused = book.kexue("freeze", "one", "--profile", "quick")
+    assert refused.returncode == 2
+    assert "one cannot be frozen: small: not judged" in refused.stderr
 
 
 def test_freezing_a_profile_the_chapter_lacks_is_refused(book: TinyBook):
@@ -116,3 +165,18 @@ def test_the_doctor_looks_at_everything(book: TinyBook):
     assert findings["Python"]["ok"]
     assert findings["data leaderboards/glue"]["ok"]
     assert "absent" in findings["data text/brown"]["found"] or findings["data text/brown"]["ok"]
+
+
+def test_clean_lists_what_is_of_older_code_and_removes_it_when_told(book: TinyBook):
+    book.write("one")
+    assert book.kexue("run").returncode == 0
+    assert "0 runs" in book.kexue("clean").stdout
+    book.write("one", offset="2")
+    assert book.kexue("run").returncode == 0
+    listed = book.kexue("clean").stdout
+    assert "one · quick · seed 0" in listed
+    assert "1 runs of older code" in listed
+    assert len(list(book.store.glob("runs/*/*"))) == 2
+    assert "1 runs removed" in book.kexue("clean", "--yes").stdout
+    assert len(list(book.store.glob("runs/*/*"))) == 1
+    assert book.state("one") == "fresh"

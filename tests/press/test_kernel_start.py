@@ -1,6 +1,8 @@
 """A kernel that does not come up, or hangs at its start, is replaced: nothing of the chapter has run yet."""
 
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from papermill.engines import NotebookExecutionManager
 
 from kexue.press.execution import kernel as engine
+from kexue.press.execution.monitor import Watch
 from tests.press.processes import assert_gone
 from tests.press.tiny_book import TinyBook
 
@@ -26,7 +29,7 @@ if "ipykernel_launcher" in sys.orig_argv:
         {fate}
 """
     )
-    return {"PYTHONPATH": str(folder)}
+    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
 
 
 def begun(folder: Path) -> list[int]:
@@ -59,7 +62,7 @@ def run_a_cell(environment: dict[str, str], partial: Path) -> tuple[list[int], n
     bare = {"metadata": {"papermill": {}}}
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("6 * 7", **bare)], **bare)
     pids: list[int] = []
-    watch = engine.Watch(pids.append)
+    watch = Watch(pids.append)
     with watch.watching(60):
         engine.PressEngine.execute_managed_notebook(
             NotebookExecutionManager(notebook, progress_bar=False),
@@ -92,3 +95,10 @@ def test_a_kernel_is_reached_by_its_own_folder_however_long_the_usual_one_is(
     _, notebook = run_a_cell({}, tmp_path / "partial.ipynb")
     assert notebook.cells[0].execution_count == 1
     assert not list(usual.iterdir())
+
+
+def test_the_process_of_a_run_loads_what_it_needs_before_it_is_given_one():
+    """It is started while the cluster starts: what it loads then, nobody waits for."""
+    code = "import sys; from kexue.press.execution import process; process._load(); print('papermill' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "True\n", done.stderr

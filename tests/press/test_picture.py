@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kexue.claims import VERDICTS
 from kexue.press.sphinx_ext.chart import interval_picture
 from kexue.press.sphinx_ext.chart import shapes as drawn
-from kexue.press.sphinx_ext.markup import bar, chip, in_figures, measurement, table
+from kexue.press.sphinx_ext.rendering import in_figures, macro, template
 
 NUMBER = st.floats(-1e9, 1e9, allow_nan=False)
 BOUND = st.none() | NUMBER
@@ -86,7 +86,7 @@ def test_the_picture_is_told_in_words() -> None:
 
 
 def test_text_of_a_claim_is_escaped() -> None:
-    html = measurement(row(1.0, [0.5, 1.5], 1.0, None))
+    html = template("measurement").render(row=row(1.0, [0.5, 1.5], 1.0, None))
     assert "&lt;b&gt;bold&lt;/b&gt; &amp; brave" in html
     assert "table &lt;1&gt;" in html
 
@@ -94,21 +94,21 @@ def test_text_of_a_claim_is_escaped() -> None:
 def test_a_chip_tells_the_verdict_by_word_and_by_shape() -> None:
     shapes = set()
     for verdict in VERDICTS:
-        assert f">{verdict}</span>" in chip(verdict)
-        assert chip(verdict, href="#x").startswith('<a href="#x"')
-        assert f'<use href="#kx-{verdict}"/>' in chip(verdict)
+        assert f">{verdict}</span>" in macro("chip", verdict)
+        assert macro("chip", verdict, href="#x").startswith('<a href="#x"')
+        assert f'<use href="#kx-{verdict}"/>' in macro("chip", verdict)
         shapes.add(drawn().split(f'id="kx-{verdict}"')[1].split("</symbol>")[0])
     assert len(shapes) == len(VERDICTS)
 
 
 def test_a_bar_says_only_what_there_is() -> None:
-    html = bar([{**row(1.0, None, None, None), "verdict": "refuted"}])
+    html = macro("bar", [{**row(1.0, None, None, None), "verdict": "refuted"}])
     assert '1 <span class="kx-if-en">refuted</span>' in html
     assert "reproduced" not in html
 
 
 def test_an_empty_table_says_so() -> None:
-    html = table("Data sets", [])
+    html = macro("table", "Data sets", (), ())
     assert html.startswith('<p class="kx-none">')
     assert "Data sets: none yet." in html
     assert "数据集：暂无。" in html

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
-from kexue.press.project import BASE_URL, PressError
+from kexue.press.project import BASE_URL
 from kexue.press.project import REPOSITORY as REPOSITORY_VARIABLE
-from kexue.press.results.benchmarks import benchmarks
+from kexue.press.results.benchmarks import write_benchmark
 from kexue.press.results.snapshot import Edition
 from kexue.press.site import build
 from kexue.press.site.build import PublishError, publish
@@ -101,6 +101,30 @@ def test_the_problems_are_reported_again_when_nothing_is_built(published: Path) 
     assert "unrun is never run; no stored run" in problems
     assert "older is stale; module kexue.means changed" in problems
     assert len(problems) == 2
+
+
+def test_the_first_page_counts_statements_in_print_and_the_others_apart(published: Path) -> None:
+    tally = BeautifulSoup(html(published, "book/intro.html"), "html.parser").select_one(".kx-tally")
+    counts = {item["class"][0]: item.b.text for item in tally.select("li")}
+    assert counts == {"kx-reproduced": "2", "kx-refuted": "2", "kx-inconclusive": "0", "kx-untested": "2"}
+    said = [line.select_one(".kx-if-en").text for line in tally.select("p")]
+    assert said[0] == "Of 6 statements of articles and papers"
+    assert said[1] == "Counted apart: checks 3 (0 reproduced), this book’s own claims 3 (0 reproduced)"
+    assert said[2].startswith("All 12 claims on the scoreboard")
+
+
+def test_a_claim_shows_its_kind_and_what_was_changed(published: Path) -> None:
+    rows = BeautifulSoup(html(published), "html.parser").select(".kx-declared tr")
+    (changed,) = [row for row in rows if "needs-full" in row.text]
+    assert "ours, over seeds, from full scale" in changed.text
+    assert "changed: the bar was 0.01 & <less>" in changed.text
+    assert not [row for row in rows if "before" in row.text]
+    board = BeautifulSoup(html(published, "book/scoreboard.html"), "html.parser")
+    kinds = [row["data-kind"] for row in board.select("tr[data-kind]")]
+    assert kinds == ["article", "paper", "check", "ours"] * 3
+    offered = json.loads(board.select_one("#kexue-filters").string)["kind"]
+    chinese = {"article": "原文", "paper": "论文", "check": "校验", "ours": "本书"}
+    assert offered == [[kind, kind, word] for kind, word in chinese.items()]
 
 
 def test_an_edit_of_the_prose_is_rendered(book: Path) -> None:
@@ -439,9 +463,7 @@ RECORDED = {
 
 def test_recorded_benchmarks_are_plain_tables_with_machine_time_and_commit(book: Path) -> None:
     assert "Benchmarks: none yet." in html(book, "book/speed.html")
-    folder = book / "benchmarks" / "results"
-    folder.mkdir(parents=True)
-    (folder / "means.json").write_text(json.dumps(RECORDED), encoding="utf-8")
+    write_benchmark(book, RECORDED)
     assert not publish(tiny_edition(book)).skipped
     page = BeautifulSoup(html(book, "book/speed.html"), "html.parser")
     section = page.select_one("section.kx-benchmark")
@@ -454,27 +476,17 @@ def test_recorded_benchmarks_are_plain_tables_with_machine_time_and_commit(book:
         assert said in facts
 
 
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"machine": None}, "'machine' must be a text, got None"),
-        ({"rows": []}, "'rows' must be a list of objects"),
-        ({"rows": [1]}, "'rows' must be a list of objects"),
-        ({"rows": [{"n": [1]}]}, "'n' must be a number, a text, true, false or null"),
-    ],
-)
-def test_a_benchmark_of_another_form_is_refused_by_file_and_field(
-    tmp_path: Path, wrong: dict, said: str
-) -> None:
-    folder = tmp_path / "benchmarks" / "results"
-    folder.mkdir(parents=True)
-    (folder / "means.json").write_text(json.dumps({**RECORDED, **wrong}), encoding="utf-8")
-    with pytest.raises(PressError) as error:
-        benchmarks(tmp_path)
-    assert str(error.value).startswith(f"benchmarks/results/means.json: {said}")
-    (folder / "means.json").write_text("{", encoding="utf-8")
-    with pytest.raises(PressError, match="not JSON"):
-        benchmarks(tmp_path)
+def test_what_is_wrong_with_a_record_is_in_the_report_and_hides_no_page(book: Path) -> None:
+    first, *others = tiny_edition(book).chapters
+    problem = "results/means.json: not JSON; freeze it again"
+    shown = Edition(book, (replace(first, problems=(problem,)), *others))
+    folder = write_benchmark(book, RECORDED).parent
+    (folder / "other.json").write_text("{", encoding="utf-8")
+    report = publish(shown)
+    assert f"{first.chapter.slug}: {problem}" in report.problems
+    (other,) = [problem for problem in report.problems if "other.json" in problem]
+    assert other.startswith("benchmarks/results/other.json: ")
+    assert "A processor, 4 cores" in html(book, "book/speed.html")
 
 
 def test_the_slowest_cells_are_those_of_the_runs_that_recorded_their_times(

@@ -1,5 +1,6 @@
 """A change re-runs what it touches and nothing else, and `kexue why` says what changed."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -7,6 +8,9 @@ from pathlib import Path
 import pytest
 
 import kexue
+from kexue.press.sources.catalogue import catalogue
+from kexue.press.store.fingerprint import fingerprint
+from kexue.press.store.manifest import canonical_json, digest
 from tests.press.tiny_book import TinyBook
 
 
@@ -149,3 +153,65 @@ def test_only_runs_of_one_code_are_pooled(editable: Editable):
     assert editable.book.kexue("run", "user", env=editable.env).returncode == 1
     row, _ = editable.book.json("claims", "user", env=editable.env)
     assert (row["seeds"], row["seeds_wanted"], row["stale"]) == ([0], 2, False)
+
+
+def test_what_a_claim_says_reruns_nothing_and_is_judged_anew(editable: Editable):
+    path = editable.book.root / "book" / "language" / "user.md"
+    assert editable.book.json("claims", "user", env=editable.env)[0]["expect"] == "≤ 10"
+    for old, new in (
+        ("It is small.", "It is far below nothing."),
+        ("expect: ≤ 10", "expect: ≤ -10\n      scale: smoke"),
+        ("kind: article", "kind: ours"),
+        ("registered: before", "registered: 'changed: the bar'"),
+        ("from: nowhere", "from: elsewhere"),
+    ):
+        editable.edit(path, old, new)
+    editable.edit(editable.library / "claims" / "interval.py", "LEVEL = 0.95", "LEVEL = 0.90")
+    assert editable.run() == []
+    row, _ = editable.book.json("claims", "user", env=editable.env)
+    assert (row["statement"], row["expect"], row["kind"]) == ("It is far below nothing.", "≤ -10", "ours")
+    assert not row["stale"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("over: seeds", "over: exact"),
+        ("expect: ≤ 0", "expect: ≤ 0\n      unit: nat"),
+        ("forgotten:", "remembered:"),
+    ],
+)
+def test_what_a_claim_is_measured_under_makes_its_chapter_stale(book: TinyBook, old: str, new: str):
+    def key() -> str:
+        (chapter,) = catalogue(book.root)
+        return fingerprint(chapter, profile="quick", seed=0, device="cpu").key
+
+    path = book.write("one")
+    before, text = key(), path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    assert key() != before
+    path.write_text(text)
+    assert key() == before
+
+
+def test_a_run_of_the_first_press_is_shown_as_of_older_code(book: TinyBook):
+    """Its manifest names neither key nor sequence, its fingerprint no scheme, its provenance less than today's."""
+    book.write("one")
+    assert book.kexue("run").returncode == 0
+    (folder,) = book.store.glob("runs/*/*")
+    record = json.loads((folder / "run.json").read_text())
+    del record["fingerprint"]["scheme"], record["provenance"]["cpu_seconds"]
+    record["fingerprint"]["cells"][0] = "0" * 16
+    (folder / "run.json").write_bytes(canonical_json(record))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["key"], manifest["sequence"], manifest["sha256"]
+    manifest["files"]["run.json"] = digest((folder / "run.json").read_bytes())
+    manifest["sha256"] = digest(canonical_json(manifest))
+    (folder / "manifest.json").write_bytes(canonical_json(manifest))
+    folder.parent.rename(folder.parents[1] / ("0" * 32))
+    assert book.state("one") == "stale"
+    assert "the stored run is of an older press" in book.kexue("why").stdout
+    assert [(row["values"], row["stale"]) for row in book.json("claims")] == [([1.0], True), ([], True)]
+    assert book.kexue("run").returncode == 0
+    assert book.state("one") == "fresh"

@@ -47,6 +47,7 @@ def test_ending_the_command_leaves_no_kernel_and_loses_no_finished_run(book: Tin
     process.communicate(timeout=30)
     assert process.returncode == (-9 if how is signal.SIGKILL else 130)
     assert_gone(pids)
+    assert how is signal.SIGKILL or not list((book.store / "tmp").iterdir())
     assert book.state("afirst") == "fresh"
     book.write("second")
     again = book.kexue("run")
@@ -299,10 +300,34 @@ def test_a_seed_or_profile_overwritten_in_the_chapter_is_refused(book: TinyBook)
 
 def test_an_expectation_that_depends_on_the_profile_is_refused(book: TinyBook):
     path = book.write("one")
-    path.write_text(path.read_text().replace("Below(10)", "Below(0.5 if profile == 'smoke' else 10)"))
+    text = path.read_text()
+    assert '    """,\n' in text
+    path.write_text(
+        text.replace('    """,\n', '    """.replace("10", "0.5" if profile == "smoke" else "10"),\n')
+    )
     done = book.kexue("run", "--profile", "smoke")
     assert done.returncode == 1
+    assert "the claims cell may hold only" in done.stderr
+
+
+def test_claims_that_are_other_ones_when_run_are_refused(book: TinyBook):
+    path = book.write("one")
+    before = "import kexue.claims\n\nsound = kexue.claims.declare\nkexue.claims.declare = "
+    other = before + "lambda text, **run: sound(text.replace('over: seeds', 'over: exact'), **run)"
+    claims_cell = "```{code-cell} ipython3\n:tags: [claims]"
+    path.write_text(
+        path.read_text().replace(claims_cell, f"```{{code-cell}} ipython3\n{other}\n```\n\n{claims_cell}")
+    )
+    done = book.kexue("run")
+    assert done.returncode == 1
     assert "declares other claims when run" in done.stderr
+
+
+def test_two_measurements_of_one_claim_are_refused(book: TinyBook):
+    book.write("one", body='claims.measure("small", 1)')
+    done = book.kexue("run")
+    assert done.returncode == 1
+    assert "chapter 'one' measured small more than once; one measurement a run" in done.stderr
 
 
 @pytest.mark.parametrize("ending", ["raise SystemExit(0)", "exit()", "1 / 0"])
@@ -314,6 +339,6 @@ def test_a_claims_cell_cannot_end_the_command(book: TinyBook, ending: str):
     book.write("good")
     done = book.kexue("run")
     assert done.returncode == 1
-    assert "the claims cell fails on its own" in done.stderr
+    assert "the claims cell may hold only" in done.stderr
     listed = json.loads(book.kexue("list", "--json").stdout)
     assert {row["chapter"]: row["state"] for row in listed} == {"good": "fresh", "bad": "failed"}

@@ -13,7 +13,7 @@ from kexue.press.sources.new import HEADER
 
 FRONT = (
     HEADER
-    + """kexue:
+    + '''kexue:
   title: {title}
   title_zh: 小章
   article: {{title: 小文章, date: "2021-12-04", url: "https://kexue.fm/archives/1"}}
@@ -37,11 +37,19 @@ seed = 0
 ```{{code-cell}} ipython3
 :tags: [claims]
 
-from kexue.claims import Below, Claim, declare
+from kexue.claims import declare
 
 claims = declare(
-    Claim(id="small", statement="It is small.", source="nowhere", kind="numeric", expect=Below(10), over="seeds"),
-    Claim(id="forgotten", statement="Nobody measures this.", source="nowhere", kind="numeric", expect=Below(0)),
+    """
+    defaults: {{from: nowhere, kind: article, registered: before}}
+    small:
+      says: It is small.
+      expect: ≤ 10
+      over: seeds
+    forgotten:
+      says: Nobody measures this.
+      expect: ≤ 0
+    """,
     profile=profile,
     seed=seed,
 )
@@ -57,7 +65,7 @@ More prose.
 claims.measure("small", seed + {offset})
 claims.verdicts()
 ```
-"""
+'''
 )
 
 

@@ -36,7 +36,8 @@ class _Quiet(SimpleHTTPRequestHandler):
         """Say nothing: the tests look at what the browser saw."""
 
 
-def _serve(folder: Path) -> Iterator[ServedSite]:
+def serve(folder: Path) -> Iterator[ServedSite]:
+    """Serve a folder while the caller has what this yields."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -66,10 +67,10 @@ def _sites() -> list[str]:
 @pytest.fixture(scope="session", params=_sites())
 def site(request: pytest.FixtureRequest, tiny_site: Path) -> Iterator[ServedSite]:
     """The tiny book's site, and the one that `KEXUE_SITE` names."""
-    yield from _serve(tiny_site if request.param == "tiny" else Path(os.environ["KEXUE_SITE"]).resolve())
+    yield from serve(tiny_site if request.param == "tiny" else Path(os.environ["KEXUE_SITE"]).resolve())
 
 
 @pytest.fixture(scope="session")
 def served_tiny_site(tiny_site: Path) -> Iterator[ServedSite]:
     """The tiny book's site alone."""
-    yield from _serve(tiny_site)
+    yield from serve(tiny_site)

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
+from bs4 import BeautifulSoup
 from playwright.sync_api import Browser
 
 from kexue.press.project import addresses
@@ -79,6 +80,26 @@ def test_the_page_of_a_chapter_says_what_was_measured(browser: Browser, served_t
         assert re.fullmatch(
             r"https://github.com/someone/kexue/blob/[0-9a-f]{40}/src/kexue/means.py#L6", source
         )
+
+
+def test_the_menu_opens_the_page_s_own_part_and_has_one_link_for_each_other(tiny_site: Path) -> None:
+    def menu(name: str) -> list[str]:
+        page = BeautifulSoup((tiny_site / name).read_text(encoding="utf-8"), "html.parser")
+        return [link["href"] for link in page.select(".bd-links a")]
+
+    own = ["../intro.html", "../how-to-read.html", "../generative/unrun.html", "#", "older.html"]
+    assert menu("book/language/means.html") == [*own, "../library/overview.html"]
+    inside = menu("book/library/kexue.means.html")
+    assert inside[-2:] == ["overview.html", "#"]
+    assert len(inside) == 6
+
+
+def test_the_library_s_overview_says_how_to_import(tiny_site: Path) -> None:
+    page = BeautifulSoup(
+        (tiny_site / "book/library/overview.html").read_text(encoding="utf-8"), "html.parser"
+    )
+    (line,) = page.select(".kx-import")
+    assert line.get_text() == "from kexue.means import power_mean, Scale"
 
 
 def test_every_internal_link_leads_somewhere(site: ServedSite) -> None:

@@ -20,6 +20,7 @@ from kexue.press.sources.new import HEADER
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OWN_PAGES = ("intro.md", "how-to-read.md", "scoreboard.md", "speed.md", "provenance.md")
+FIRST_SEED = {"mean-grows": 0.25, "human-first": 3.0, "ratio-large": 1.9}  # what the notebook's run measured
 CURVE = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 460 300" width="460pt" height="300pt">'
     '<path d="M20 280H440M20 280V20" stroke="#7a7a7a" fill="none"/>'
@@ -47,7 +48,7 @@ class Scale:
 
 TEMPLATE = (
     HEADER
-    + """kexue:
+    + '''kexue:
   title: {title}
   title_zh: {title_zh}
   article: {{title: 幂平均与排行榜, date: "2021-12-04", url: "https://kexue.fm/archives/0000"}}
@@ -84,21 +85,43 @@ device = "auto"
 ```{{code-cell}} ipython3
 :tags: [claims]
 
-from kexue.claims import Above, Below, Claim, Near, declare
+from kexue.claims import declare
 
 claims = declare(
-    Claim(id="mean-grows", statement="The power mean grows with its power, & <never> falls.",
-          statement_zh="幂平均随幂次单调不减。", source="kexue.fm/archives/0000, eq. 2", kind="theorem",
-          quantity="smallest increase", expect=Above(0.0), over="exact"),
-    Claim(id="human-first", statement="The human row stays first.", statement_zh="人类始终排名第一。",
-          source="Author 2020, table 3", kind="ordering", quantity="rank of the human row", unit="rank",
-          expect=Near(1.0, 0.0), over="seeds"),
-    Claim(id="ratio-large", statement="The loss ratio exceeds two.", statement_zh="损失比大于二。",
-          source="Author 2020, fig. 1", kind="numeric",
-          quantity="loss ratio", expect=Above(2.0), over="seeds"),
-    Claim(id="needs-full", statement="At full scale the error is below one part in a thousand.",
-          statement_zh="全尺度下误差低于千分之一。", source="Author 2020, sec. 4", kind="trend",
-          quantity="relative error", expect=Below(0.001), over="seeds", scale="full"),
+    """
+    defaults: {{kind: paper, registered: before}}
+
+    mean-grows:
+      says: The power mean grows with its power, & <never> falls.
+      from: kexue.fm/archives/0000, eq. 2
+      kind: article
+      headline: true
+      measures: smallest increase
+      expect: ≥ 0
+    human-first:
+      says: The human row stays first.
+      from: Author 2020, table 3
+      measures: rank of the human row
+      expect: = 1
+      unit: rank
+      over: seeds
+    ratio-large:
+      says: The loss ratio exceeds two.
+      from: Author 2020, fig. 1
+      kind: check
+      measures: loss ratio
+      expect: "> 2"
+      over: seeds
+    needs-full:
+      says: At full scale the error is below one part in a thousand.
+      from: Author 2020, sec. 4
+      kind: ours
+      measures: relative error
+      expect: ≤ 0.001
+      over: seeds
+      scale: full
+      registered: "changed: the bar was 0.01 & <less>"
+    """,
     profile=profile, seed=seed,
 )
 ```
@@ -139,8 +162,15 @@ claims.verdicts()
 
 ```{{provenance}}
 ```
-"""
+'''
 )
+
+CHINESE = """claims:
+  mean-grows: 幂平均随幂次单调不减。
+  human-first: 人类始终排名第一。
+  ratio-large: 损失比大于二。
+  needs-full: 全尺度下误差低于千分之一。
+"""
 
 
 def chapter_text(slug: str, title: str, title_zh: str) -> str:
@@ -161,6 +191,7 @@ def write_book(root: Path) -> None:
     """Write the sources of the tiny book: three chapters of its own, pages and look of the real one."""
     (root / "book" / "language").mkdir(parents=True)
     (root / "book" / "generative").mkdir()
+    (root / "book" / "zh").mkdir()
     shutil.copyfile(REPOSITORY / "_config.yml", root / "_config.yml")
     shutil.copytree(REPOSITORY / "book" / "_static", root / "book" / "_static")
     for name in OWN_PAGES:
@@ -174,6 +205,7 @@ def write_book(root: Path) -> None:
     ):
         path = root / "book" / part / f"{slug}.md"
         path.write_text(chapter_text(slug, title, title_zh), encoding="utf-8")
+        (root / "book" / "zh" / f"{slug}.yml").write_text(CHINESE, encoding="utf-8")
     write_toc(root, "book/language/means", "book/language/older", generative=("book/generative/unrun",))
 
 
@@ -210,7 +242,7 @@ def executed(chapter: Chapter) -> ChapterEdition:
         chapter, {"mean-grows": [0.25], "human-first": [3.0, 3.0, 2.5], "ratio-large": [1.9, 2.2, 2.6]}
     )
     full = _rows(chapter, {"mean-grows": [0.25], "needs-full": [2e-4, 3e-4, 2.5e-4]}, profile="full")
-    frozen = {"full": {"claims": full, "provenance": [_provenance(0)], "older_code": True}}
+    frozen = {"full": {"code": "0" * 32, "claims": full, "provenance": [_provenance(0)], "older_code": True}}
     return ChapterEdition(
         chapter=chapter,
         profile="quick",
@@ -234,7 +266,7 @@ def stale(edition: ChapterEdition) -> ChapterEdition:
 def never_run(chapter: Chapter) -> ChapterEdition:
     """A chapter without any stored run."""
     rows = tuple(_rows(chapter, {}))
-    return ChapterEdition(chapter, "quick", "never run", ("no stored run",), None, (), 3, rows, None, ())
+    return ChapterEdition(chapter, "quick", "never run", ("no stored run",), None, (), 3, rows, {}, ())
 
 
 def _rows(chapter: Chapter, values: dict[str, list[float]], profile: str = "quick") -> list[dict[str, Any]]:
@@ -247,7 +279,9 @@ def _rows(chapter: Chapter, values: dict[str, list[float]], profile: str = "quic
             {
                 "chapter": chapter.slug,
                 **pooled,
+                "statement_zh": chapter.statements_zh.get(claim.id, ""),
                 "seeds": seeds,
+                "seeds_wanted": len(seeds),
                 "stale": False,
                 "run": ["0" * 12 for _ in seeds],
             }
@@ -308,7 +342,7 @@ def _outputs(source: str) -> list[dict[str, Any]]:
     named = [line.split('"')[1] for line in source.split("\n") if line.startswith("claims.measure(")]
     return [
         {
-            MEASUREMENT_MIME: {"measurement": {"id": name}},
+            MEASUREMENT_MIME: {"measurement": Measurement(name, (FIRST_SEED[name],)).record()},
             "text/html": "<b>one run</b>",
             "text/plain": "one run",
         }

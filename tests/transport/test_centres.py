@@ -90,14 +90,6 @@ def test_edges():
     )  # as many as data: copies
 
 
-def test_drawn_batches():
-    points = cloud(0, 4, 2)
-    batch = centres.draw_centres(points, 400, generator=torch.Generator().manual_seed(0))
-    counts = (batch[:, None] == points).all(2).sum(0)
-    assert int(counts.sum()) == 400
-    assert int(counts.min()) > 60
-
-
 @pytest.mark.usefixtures("as_a_user")
 def test_refuses():
     points = cloud(0, 4, 2)
@@ -113,5 +105,3 @@ def test_refuses():
         centres.geometric_median(points, torch.ones(4))
     with pytest.raises(RuntimeError, match="did not settle within 1 iterations"):
         centres.geometric_median(points, iterations=1)
-    with pytest.raises(ValueError, match="size must be ≥ 1"):
-        centres.draw_centres(points, 0, generator=torch.Generator())

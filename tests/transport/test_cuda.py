@@ -150,12 +150,6 @@ def sampled(device):
     return debiased.from_pool(inputs(device).x)(10, at(CPU))
 
 
-def one_by_one(draw, device):
-    held = inputs(device)
-    samplers = [debiased.from_pool(side) for side in (held.x, held.y)]
-    return list(draw(*samplers, 10, draws=3, generator=at(CPU)))
-
-
 def gaussians(device):
     held = inputs(device)
     x, y = held.x, held.y
@@ -171,7 +165,6 @@ ALIKE = {
     "centres.k_means": lambda i: centres.k_means(i.x, 4, seed=0),
     "centres.k_medians": lambda i: centres.k_medians(i.x, 4, seed=0, rounds=3),
     "centres.ot_means": lambda i: centres.ot_means(i.x, 4, seed=0, rounds=2).centres,
-    "centres.draw_centres": lambda i: centres.draw_centres(i.x, 9, generator=at(CPU)),
     "certified.certified_wasserstein": lambda i: [
         (found := certified.certified_wasserstein(i.x, i.y)).lower,
         found.upper,
@@ -182,8 +175,6 @@ ALIKE = {
     "ctransform.c_transform": lambda i: ctransform.c_transform(i.f, i.x, i.y),
     "ctransform.soft_c_transform": lambda i: ctransform.soft_c_transform(i.f, i.x, i.y, 0.1),
     "debiased.from_pool": lambda i: sampled(i.x.device),
-    "debiased.batch_wasserstein": lambda i: one_by_one(debiased.batch_wasserstein, i.x.device),
-    "debiased.debiased_wasserstein": lambda i: one_by_one(debiased.debiased_wasserstein, i.x.device),
     "debiased.intrinsic_dimension": lambda i: debiased.intrinsic_dimension(i.x),
     "exact.wasserstein": lambda i: [
         (found := exact.wasserstein(i.x, i.y, coupling=True, potentials=True)).value,
@@ -199,7 +190,6 @@ ALIKE = {
     "frechet.frechet_floor": lambda i: frechet.frechet_floor(i.x, 25, repeats=2, generator=at(CPU)).to(
         i.x.device
     ),
-    "frechet.features_of": lambda i: frechet.features_of(torch.relu, i.x, block=7),
     "minfunnel.gradient_agreement": lambda i: list(minfunnel.gradient_agreement(i.x, i.y)),
     "oracle.exact_loss": lambda i: oracle.exact_loss(*i.stacks),
     "oracle.debiased_loss": lambda i: oracle.debiased_loss(*i.stacks),
@@ -240,6 +230,7 @@ REPEATABLE = {
     "stack.critic_of": lambda device: stack.critic_of(networks(device)[1], 1)(
         torch.ones(1, 5, 20, device=device)
     ),
+    "stack.values": lambda device: stack.values(networks(device)[1], torch.ones(3, 5, 20, device=device)),
     "stack.input_gradient": lambda device: stack.input_gradient(
         networks(device)[1], torch.ones(3, 5, 20, device=device)
     ),

@@ -71,13 +71,6 @@ def test_the_floor_falls_with_the_sample():
     assert float(few.mean()) > 5 * float(many.mean())
 
 
-def test_features_in_blocks():
-    images = torch.rand(10, 4, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    features = frechet.features_of(lambda block: block[:, None] * 2, images, block=3)
-    assert (features.shape, features.dtype, features.requires_grad) == ((10, 16), torch.float64, False)
-    assert features == pytest.approx((2 * images.detach().flatten(1)).numpy())
-
-
 @pytest.mark.usefixtures("as_a_user")
 def test_refuses():
     x = cloud(0, 4, 3)
@@ -87,5 +80,3 @@ def test_refuses():
         frechet.frechet_distance(x, x * math.nan)
     with pytest.raises(ValueError, match="size must be from 2 to 2"):
         frechet.frechet_floor(x, 3, repeats=1, generator=torch.Generator())
-    with pytest.raises(ValueError, match="block must be ≥ 1"):
-        frechet.features_of(torch.sin, x, block=0)

@@ -2,34 +2,46 @@
 
 A chapter declares every claim before anything is measured, measures each, and closes with the table of verdicts::
 
-    claims = declare(Claim(id="mean-ordered", ..., expect=Below(0)), profile=profile, seed=seed)
+    claims = declare(
+        '''
+        mean-ordered:
+          says: The harmonic mean is below the geometric.
+          from: the article, section 2
+          kind: article
+          expect: ≤ 0
+          registered: before
+        ''',
+        profile=profile,
+        seed=seed,
+    )
     claims.measure("mean-ordered", worst_violation)
     claims.verdicts()
 
 The verdict is read off the 95 % interval over the claim's own unit of replication (see `kexue.claims.pool`).
 """
 
-from kexue.claims.claim import KINDS, PROFILES, UNITS_OF_REPLICATION, Claim
-from kexue.claims.expectation import Above, Below, Between, Expectation, Near
-from kexue.claims.ledger import ClaimError, Ledger, declare
+from kexue.claims.claim import KINDS, PROFILES, STATED, UNITS_OF_REPLICATION, Claim, ClaimError
+from kexue.claims.expectation import Expectation, read_expectation
+from kexue.claims.ledger import Ledger, declare
 from kexue.claims.pool import VERDICTS, Measurement, Pooled, pool, verdict_of
+from kexue.claims.text import ClaimTextError, read_claims
 
 __all__ = [
     "KINDS",
     "PROFILES",
+    "STATED",
     "UNITS_OF_REPLICATION",
     "VERDICTS",
-    "Above",
-    "Below",
-    "Between",
     "Claim",
     "ClaimError",
+    "ClaimTextError",
     "Expectation",
     "Ledger",
     "Measurement",
-    "Near",
     "Pooled",
     "declare",
     "pool",
+    "read_claims",
+    "read_expectation",
     "verdict_of",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -12,12 +13,30 @@ MEASUREMENT_MIME = "application/vnd.kexue.measurement+json"
 VERDICTS_MIME = "application/vnd.kexue.verdicts+json"
 
 MARKS = {"reproduced": "✓", "refuted": "✗", "inconclusive": "≈", "untested": "○"}
+_DIGITS, _MOST = 4, 10  # significant digits: of any number, and at most
+_ROUNDING = 1e-9  # differences below this share of a number are rounding
 _HUES = {"reproduced": "#1a7f4b", "refuted": "#c0392b", "inconclusive": "#8a6d00", "untested": "#6b7280"}
 
 
-def number(value: float | None) -> str:
-    """A number with four significant digits, as the tables print it."""
-    return "–" if value is None else f"{value:.4g}"
+def number(value: float | None, place: int | None = None) -> str:
+    """A number as the tables print it: four significant digits, or more, down to the decimal place 10^`place`."""
+    if value is None:
+        return "–"
+    wanted = 0 if place is None or value == 0 else math.floor(math.log10(abs(value))) - place + 1
+    return f"{value:.4g}" if wanted <= _DIGITS else f"{value:#.{min(wanted, _MOST)}g}".rstrip(".")
+
+
+def _place(row: Mapping[str, Any]) -> int | None:
+    """The last decimal place that matters: a tenth of the tolerance, or of the distance to the nearest edge of what is
+    expected where that is larger; and no coarser than the interval is wide. None: four digits do.
+    """
+    edges = [edge for edge in (row["expect_low"], row["expect_high"]) if edge is not None]
+    tolerance = (edges[1] - edges[0]) / 2 if len(edges) == 2 else 0.0
+    mean = abs(row["mean"])
+    beside = max(tolerance, min((abs(row["mean"] - edge) for edge in edges), default=0.0)) / 10
+    low, high = row["interval"] or (row["mean"], row["mean"])
+    steps = [step for step in (beside, high - low) if step > mean * _ROUNDING and step > 0]
+    return min((math.floor(math.log10(step)) for step in steps), default=None)
 
 
 def measured(row: Mapping[str, Any]) -> str:
@@ -27,23 +46,24 @@ def measured(row: Mapping[str, Any]) -> str:
     seeds, wanted = len(row.get("seeds", ())), row.get("seeds_wanted", 0)
     some = f" ({seeds} of {wanted} seeds)" if seeds < wanted else ""
     unit = "" if row["unit"] == "1" else f" {row['unit']}"
+    place = _place(row)
+    mean = number(row["mean"], place)
+    low, high = (number(end, place) for end in row["interval"] or (None, None))
     if row["over"] == "exact":
-        low, high = row["interval"]
-        error = "" if low == high else f" [{number(low)}, {number(high)}]"
-        return f"{number(row['mean'])}{error}{unit}{some}"
-    low, high = row["interval"] or (None, None)
-    interval = "no interval" if low is None else f"[{number(low)}, {number(high)}]"
-    return f"{number(row['mean'])} {interval}{unit}, n = {row['n']}{some}"
+        error = "" if low == mean == high else f" [{low}, {high}]"
+        return f"{mean}{error}{unit}{some}"
+    interval = f"[{low}, {high}]" if row["interval"] else "no interval"
+    return f"{mean} {interval}{unit}, n = {row['n']}{some}"
 
 
-def _text(row: dict[str, Any]) -> str:
+def _text(row: Mapping[str, Any]) -> str:
     expectation = f"{row['quantity']} {row['expect']}"
     return (
         f"{MARKS[row['verdict']]} {row['verdict']:<12} {row['id']}: {measured(row)} (claimed {expectation})"
     )
 
 
-def _html(rows: Sequence[dict[str, Any]]) -> str:
+def _html(rows: Sequence[Mapping[str, Any]]) -> str:
     def chip(verdict: str) -> str:
         style = (
             f"background:{_HUES[verdict]};color:#fff;border-radius:1em;padding:.1em .7em;white-space:nowrap"
@@ -60,15 +80,25 @@ def _html(rows: Sequence[dict[str, Any]]) -> str:
     return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 
-def show(mime: str, data: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+def rendered(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What a notebook shows of `rows`, by media type."""
+    return {"text/html": _html(rows), "text/plain": "\n".join(map(_text, rows))}
+
+
+def interactive() -> bool:
+    """Whether this process is a notebook's kernel, or IPython."""
+    found = sys.modules.get("IPython")
+    return found is not None and found.get_ipython() is not None
+
+
+def show(mime: str, data: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
     """Show `rows` in a notebook with `data` beside them under `mime`; outside IPython nothing is shown.
 
     The press reads `data` from the executed notebook, so raw papermill, JupyterLab and `kexue run` leave the
     same record.
     """
-    interactive = sys.modules.get("IPython")
-    if interactive is None or interactive.get_ipython() is None:
+    if not interactive():
         return
     from IPython.display import display
 
-    display({mime: data, "text/html": _html(rows), "text/plain": "\n".join(map(_text, rows))}, raw=True)
+    display({mime: data, **rendered(rows)}, raw=True)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kexue.claims.claim import PROFILES, Claim
-from kexue.claims.display import CLAIMS_MIME, MEASUREMENT_MIME, VERDICTS_MIME, show
+from kexue.claims.claim import PROFILES, Claim, ClaimError
+from kexue.claims.display import CLAIMS_MIME, MEASUREMENT_MIME, VERDICTS_MIME, interactive, show
 from kexue.claims.pool import Measurement, Pooled, pool, verdict_of
-
-
-class ClaimError(ValueError):
-    """A claim was declared or measured against the rules."""
+from kexue.claims.row import Row
+from kexue.claims.text import read_claims
 
 
 class Ledger:
@@ -52,15 +48,19 @@ class Ledger:
     def measure(self, id: str, value: npt.ArrayLike, *, unit: str = "1", error: float = 0.0) -> None:
         """Record the measurement of a claim, once, and show its verdict as far as this run alone can tell.
 
+        In a notebook a cell that is run again replaces its measurement; a notebook that shows two measurements of one
+        claim does not go on record (see `kexue.press`).
+
         Args:
             id: the claim.
             value: one number for claims over "exact" and "seeds"; a 1-D array, one entry a replicate, for
                 "draws" and "examples". Booleans are outcomes: their mean is a share, with Wilson's interval.
+                Integers 0 and 1 are numbers like all others, with Student's interval, which may leave [0, 1].
             unit: the unit of `value`; must be the claim's.
             error: numerical error of an exact value, in the same unit.
 
         Raises:
-            ClaimError: unknown claim, second measurement, wrong unit or shape, NaN or infinity.
+            ClaimError: unknown claim, second measurement outside a notebook, wrong unit or shape, NaN or infinity.
         """
         if _open and _open[0] is not self:
             raise ClaimError(
@@ -69,7 +69,7 @@ class Ledger:
         if id not in self.claims:
             raise ClaimError(f"id {id!r} is not declared; the claims are {', '.join(self.claims)}")
         claim = self.claims[id]
-        if id in self.measurements:
+        if id in self.measurements and not interactive():
             raise ClaimError(f"claim {id!r} is measured already; one measurement a run")
         if unit != claim.unit:
             raise ClaimError(f"unit of claim {id!r} must be {claim.unit!r}, got {unit!r}")
@@ -102,7 +102,7 @@ class Ledger:
             [self.row(id)],
         )
 
-    def row(self, id: str) -> dict[str, Any]:
+    def row(self, id: str) -> Row:
         """The claim with its mean, interval, number of replicates and verdict, from this run alone."""
         claim = self.claims[id]
         measurement = self.measurements.get(id)
@@ -117,14 +117,15 @@ class Ledger:
         )
 
 
-def row(claim: Claim, pooled: Pooled, profile: str) -> dict[str, Any]:
+def row(claim: Claim, pooled: Pooled, profile: str) -> Row:
     """A claim and its pooled replicates as one flat row of plain data."""
     return {
         "id": claim.id,
         "statement": claim.statement,
-        "statement_zh": claim.statement_zh,
         "source": claim.source,
         "kind": claim.kind,
+        "headline": claim.headline,
+        "registered": claim.registered,
         "quantity": claim.quantity or claim.id,
         "expect": claim.expect.text,
         "expect_low": claim.expect.low,
@@ -160,25 +161,20 @@ def reset() -> None:
     _open.clear()
 
 
-@contextlib.contextmanager
-def apart() -> Iterator[None]:
-    """What is declared inside is forgotten after, and what this process has declared and measured stays as it is."""
-    held = _open[:]
-    _open.clear()
-    try:
-        yield
-    finally:
-        _open[:] = held
-
-
-def declare(*claims: Claim, profile: str, seed: int) -> Ledger:
+def declare(text: str, *, profile: str, seed: int) -> Ledger:
     """Declare the claims of a chapter, all of them, before the first measurement.
 
     Declaring the very same claims again starts the ledger anew (a notebook run twice in one session).
 
+    Args:
+        text: the claims as YAML, see `kexue.claims.text`.
+        profile: the profile of the run: "smoke", "quick" or "full".
+        seed: the seed of the run.
+
     Raises:
-        ClaimError: when another set of claims has been measured already in this process.
+        ClaimError: by line and field, or when another set of claims has been measured already in this process.
     """
+    claims = read_claims(text)
     ledger = Ledger(claims, profile=profile, seed=seed)
     if _open and _open[0].measurements and list(_open[0].claims.values()) != list(claims):
         raise ClaimError(

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from kexue.claims.claim import PROFILES, Claim
 from kexue.claims.interval import bca, student, wilson
+from kexue.claims.row import Verdict
 
 BOOTSTRAP_FROM = (
     20  # replicates; of fewer, a bootstrap interval of the mean is too narrow (0.75 for 0.95 at three)
 )
-VERDICTS = ("reproduced", "refuted", "inconclusive", "untested")
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,18 @@ def pool(claim: Claim, measurements: Sequence[Measurement]) -> Pooled:
     outcomes the interval is Wilson's over the examples.
 
     Raises:
-        ValueError: when runs disagree on the examples, or a measurement belongs to another claim.
+        ValueError: when runs disagree on the examples, some measured outcomes and others numbers, or a measurement
+            belongs to another claim.
     """
     for measurement in measurements:
         if measurement.id != claim.id:
             raise ValueError(f"measurements must be of claim {claim.id!r}, got one of {measurement.id!r}")
     if not measurements:
         return Pooled((), None, None, 0)
+    if len({m.binary for m in measurements}) > 1:
+        raise ValueError(
+            f"measurements of claim {claim.id!r} must all be outcomes (booleans) or all be numbers, got both"
+        )
     if claim.over == "exact":
         values = np.array([m.values[0] for m in measurements])
         errors = np.array([m.error for m in measurements])
@@ -84,7 +90,7 @@ def pool(claim: Claim, measurements: Sequence[Measurement]) -> Pooled:
     else:
         values = np.array([v for m in measurements for v in m.values])
     interval = None
-    if all(m.binary for m in measurements):
+    if measurements[0].binary:
         interval = wilson(round(float(values.sum())), values.size)
     elif values.size > 1:
         bootstrapped = claim.interval == "bca" and values.size >= BOOTSTRAP_FROM
@@ -92,12 +98,12 @@ def pool(claim: Claim, measurements: Sequence[Measurement]) -> Pooled:
     return Pooled(tuple(values.tolist()), float(values.mean()), interval, values.size)
 
 
-def verdict_of(claim: Claim, pooled: Pooled, profile: str) -> str:
+def verdict_of(claim: Claim, pooled: Pooled, profile: str) -> Verdict:
     """The verdict: the interval all inside the expectation, all outside, or neither.
 
     Returns:
         "reproduced", "refuted", "inconclusive", or "untested" when nothing was measured or `profile` is below
-        the claim's scale.
+            the claim's scale.
     """
     if pooled.n == 0 or PROFILES.index(profile) < PROFILES.index(claim.scale):
         return "untested"
@@ -108,9 +114,9 @@ def verdict_of(claim: Claim, pooled: Pooled, profile: str) -> str:
     return "refuted" if claim.expect.excludes(*pooled.interval) else "inconclusive"
 
 
-def tally(ledger: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+def tally(ledger: Iterable[Mapping[str, Any]]) -> dict[Verdict, int]:
     """How many claims have each verdict."""
-    counts = dict.fromkeys(VERDICTS, 0)
+    counts: dict[Verdict, int] = dict.fromkeys(VERDICTS, 0)
     for entry in ledger:
         counts[entry["verdict"]] += 1
     return counts

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +22,9 @@ from kexue.cli.options import (
     seeds_of,
 )
 
+if TYPE_CHECKING:
+    from kexue.press.results.sweeps import SweepRow
+
 
 @app.command("list")
 def list_chapters(
@@ -31,12 +35,13 @@ def list_chapters(
 ) -> None:
     """Show the chapters: what each claims, and whether its stored runs are fresh, stale, failed or missing."""
     with errors():
-        from kexue.press.store.plan import FAILED, cost_of, plan, state_of
+        from kexue.press.store.plan import State, cost_of, plan, state_of
 
         book = book_of(chapters)
         rows = []
+        index = cache(book.store.index)
         for chapter in book.chapters:
-            units = plan(book.store, [chapter], profile=profile, device=device)
+            units = plan(book.store, [chapter], profile=profile, device=device, index=index)
             rows.append(
                 {
                     "chapter": chapter.slug,
@@ -59,7 +64,7 @@ def list_chapters(
                 "runs": "",
                 **cost_of([]),
             }
-            rows.append({"chapter": chapter.slug, "part": chapter.part, "state": FAILED, **nothing})
+            rows.append({"chapter": chapter.slug, "part": chapter.part, "state": State.FAILED, **nothing})
     if as_json:
         print_json(rows)
     else:
@@ -160,7 +165,7 @@ def table(
     raise typer.Exit(book.code)
 
 
-def _moved(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _moved(found: list[SweepRow]) -> list[SweepRow]:
     """The rows of claims that the settings make a difference to."""
     seen: dict[tuple[str, str], set[tuple[str, float | None]]] = {}
     for row in found:

@@ -144,7 +144,7 @@ def freeze(
         (found,) = book.chapters
         found.seeds(profile)
         units: list[Unit] = plan(book.store, [found], profile=profile, device=device, seeds=seeds_of(seeds))
-        typer.echo(str(put_on_record(found, units, profile)))
+        typer.echo(str(put_on_record(found, units, profile, warn=lambda text: typer.echo(text, err=True))))
 
 
 @app.command()
@@ -156,13 +156,53 @@ def new(
             help="generative, language, optimisation, regularisation or architecture.", show_default=False
         ),
     ],
+    subject: Annotated[
+        str, typer.Option(help="The package of the library for its experiments; default: its name.")
+    ] = "",
     title: Annotated[str, typer.Option(help="Its English title.")] = "",
     title_zh: Annotated[str, typer.Option("--title-zh", help="Its Chinese title.")] = "",
 ) -> None:
-    """Make the skeleton of a chapter, with a claim, a picture and the test that plants a fault."""
+    """Make the skeleton of a chapter: a claim, a picture, its library module, their tests, a planted fault."""
     with errors():
         from kexue.press.project import find_root
         from kexue.press.sources.new import make_chapter
 
-        for path in make_chapter(find_root(), chapter, part=part, title=title, title_zh=title_zh):
+        made = make_chapter(find_root(), chapter, part=part, subject=subject, title=title, title_zh=title_zh)
+        for path in made:
             typer.echo(str(path))
+
+
+@app.command()
+def clean(
+    yes: Annotated[bool, typer.Option("--yes", help="Remove them; without it they are only listed.")] = False,
+) -> None:
+    """Remove stored runs that no chapter asks for any more, and what interrupted commands left in the store."""
+    with errors():
+        from kexue.press.store.plan import plan
+
+        book = book_of(None)
+        if book.unreadable:
+            raise ValueError(
+                "some chapters cannot be read: what their runs are is not known; mend them first"
+            )
+        units = [
+            unit
+            for profile in Profile
+            for device in (Device.cpu, Device.cuda)
+            for unit in plan(book.store, book.chapters, profile=profile, device=device)
+        ]
+        old = book.store.superseded({unit.key for unit in units})
+        for run in old:
+            size = sum(path.stat().st_size for path in run.folder.iterdir()) / 1e6
+            typer.echo(
+                f"{run.manifest.chapter} · {run.manifest.profile} · seed {run.manifest.seed}: {size:.1f} MB"
+            )
+            if yes:
+                book.store.remove(run)
+        left = book.store.sweep() if yes else 0
+        done = (
+            f"removed, with {left} leftovers"
+            if yes
+            else "of older code or other settings; --yes removes them"
+        )
+        typer.echo(f"{len(old)} runs {done}")

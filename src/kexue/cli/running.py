@@ -68,8 +68,9 @@ def run_stale(
 ) -> int:
     """Run what is stale of the book's chapters and show what came of it; the exit code."""
     from kexue.cli.tables import Progress, grid_table, runs_table, show
-    from kexue.press.cluster.events import Interrupted, Outcome
-    from kexue.press.cluster.runner import run_units
+    from kexue.press.cluster.runner import run_stale as run_units
+    from kexue.press.cluster.runner import stale
+    from kexue.press.cluster.task import Interrupted, OutcomeStatus
     from kexue.press.results.snapshot import edition
     from kexue.press.store.plan import plan
 
@@ -78,40 +79,38 @@ def run_stale(
         for chapter in book.chapters:
             chapter.seeds(profile)  # a chapter asked for by name must have the profile
     units = plan(book.store, book.chapters, profile=profile, device=device, seeds=which, grid=grid)
-    work = [unit for unit in units if force or unit.run is None]
-    outcomes: list[Outcome] = []
-    if work:
-        book.store.check_writable()
-        try:
-            with Progress(work) as progress:
-                outcomes = run_units(
-                    work,
-                    book.store,
-                    force=force,
-                    tell=progress.tell,
-                    jobs=jobs,
-                    cluster=cluster,
-                    warn=lambda text: typer.secho(f"kexue: {text}", fg=typer.colors.YELLOW, err=True),
-                )
-        except Interrupted as interrupted:
-            text = "kexue: interrupted; finished runs are kept, no kernel is left"
-            typer.secho(text, fg=typer.colors.YELLOW, err=True)
-            raise typer.Exit(130) from interrupted
-    fresh = [Outcome(u, "fresh", seconds=u.run.seconds) for u in units if u.run is not None and not force]
-    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-    nowhere = [outcome for outcome in outcomes if outcome.status == "not runnable"]
-    turned = []
+    try:
+        with Progress(stale(units, force)) as progress:
+            outcomes = run_units(
+                units,
+                book.store,
+                force=force,
+                tell=progress.tell,
+                jobs=jobs,
+                cluster=cluster,
+                warn=lambda text: typer.secho(f"kexue: {text}", fg=typer.colors.YELLOW, err=True),
+            )
+    except Interrupted as interrupted:
+        text = "kexue: interrupted; finished runs are kept, no kernel is left"
+        typer.secho(text, fg=typer.colors.YELLOW, err=True)
+        raise typer.Exit(130) from interrupted
+    failed = [outcome for outcome in outcomes if outcome.status == OutcomeStatus.FAILED]
+    nowhere = [outcome for outcome in outcomes if outcome.status == OutcomeStatus.NOT_RUNNABLE]
+    turned, problems = [], []
     if grid:
         from kexue.press.results.sweeps import points
 
         show(grid_table(points(book.store, book.chapters, profile, device)))
     else:
         shown = edition(book.root, book.chapters, book.store, profile=profile, device=device, seeds=which)
-        show(runs_table([*fresh, *outcomes], shown))
+        show(runs_table(outcomes, shown))
         turned = [
             f"{entry.chapter.slug}: {difference}"
             for entry in shown.chapters
             for difference in entry.differences
+        ]
+        problems = [
+            f"{entry.chapter.slug}: {problem}" for entry in shown.chapters for problem in entry.problems
         ]
     for outcome in failed:
         typer.secho(f"failed: {outcome.unit.name}: {outcome.message}", fg=typer.colors.RED, err=True)
@@ -120,5 +119,7 @@ def run_stale(
         typer.secho(text, fg=typer.colors.YELLOW, err=True)
     for difference in turned:
         typer.secho(f"verdict differs from the record: {difference}", fg=typer.colors.YELLOW, err=True)
+    for problem in problems:
+        typer.secho(f"kexue: {problem}", fg=typer.colors.YELLOW, err=True)
     missing = nowhere and (book.named or strict or device == "cuda")  # what was asked for did not happen
-    return 1 if failed or missing or (strict and turned) else book.code
+    return 1 if failed or missing or (strict and (turned or problems)) else book.code

@@ -13,8 +13,10 @@ from rich.text import Text
 
 from kexue.claims.display import MARKS, measured
 from kexue.claims.pool import tally
-from kexue.press.cluster.events import Event, Outcome
+from kexue.press.cluster.task import Event, EventName, Outcome, OutcomeStatus
+from kexue.press.results.pooled import PooledRow
 from kexue.press.results.snapshot import Edition
+from kexue.press.results.sweeps import SweepRow
 from kexue.press.store.plan import Unit
 
 _STYLES = {
@@ -79,7 +81,7 @@ def chapters_table(rows: Iterable[dict[str, Any]]) -> Table:
     return table
 
 
-def grid_table(rows: Iterable[dict[str, Any]]) -> Table:
+def grid_table(rows: Iterable[SweepRow]) -> Table:
     """Claims by changed settings."""
     table = Table("chapter", "settings", "claim", "verdict", "measured", "expected", "seeds")
     for row in rows:
@@ -95,7 +97,7 @@ def grid_table(rows: Iterable[dict[str, Any]]) -> Table:
     return table
 
 
-def _tally(ledger: Iterable[dict[str, Any]]) -> Text:
+def _tally(ledger: Iterable[PooledRow]) -> Text:
     ledger = list(ledger)
     parts = [
         Text(f"{MARKS[verdict]} {count} {verdict}", style=_STYLES[verdict])
@@ -114,7 +116,11 @@ def runs_table(outcomes: Sequence[Outcome], edition: Edition) -> Table:
         mine = [outcome for outcome in outcomes if outcome.unit.chapter.slug == chapter.chapter.slug]
         if not mine:
             continue
-        failed = [outcome for outcome in mine if outcome.status in ("failed", "not runnable")]
+        failed = [
+            outcome
+            for outcome in mine
+            if outcome.status in (OutcomeStatus.FAILED, OutcomeStatus.NOT_RUNNABLE)
+        ]
         peaks = [run["peak_rss_mb"] for run in chapter.runs]
         table.add_row(
             chapter.chapter.slug,
@@ -134,7 +140,7 @@ def runs_table(outcomes: Sequence[Outcome], edition: Edition) -> Table:
     return table
 
 
-def claims_table(ledger: Iterable[dict[str, Any]]) -> Table:
+def claims_table(ledger: Iterable[PooledRow]) -> Table:
     """The ledger."""
     table = Table("chapter", "claim", "verdict", "measured", "expected", "source")
     for row in ledger:
@@ -143,7 +149,7 @@ def claims_table(ledger: Iterable[dict[str, Any]]) -> Table:
             Text(row["id"], style="bold") + Text(f"\n{row['statement']}", style="not bold"),
             Text(f"{MARKS[row['verdict']]} {row['verdict']}", style=_STYLES[row["verdict"]])
             + Text("\nstale" if row["stale"] else "", style="yellow"),
-            measured(row),
+            row.get("problem") or measured(row),
             f"{row['quantity']} {row['expect']}",
             row["source"],
         )
@@ -189,19 +195,23 @@ class Progress:
     def tell(self, event: Event) -> None:
         """Take in an event."""
         name = event.unit.name
-        if event.name == "started":
+        if event.name is EventName.STARTED:
             expected = event.unit.last.seconds if event.unit.last else None
             self._running[name] = {"since": time.monotonic(), "expected": expected, "where": "starting"}
-            self._line(f"start  {name}" + (f" (took {_seconds(expected)} last time)" if expected else ""))
-        elif event.name == "waiting":
-            self._running[name]["where"] = "waiting for another run of the same code"
+            where = f"on {event.where}" if event.where else "here"
+            before = f" (took {_seconds(expected)} last time)" if expected else ""
+            self._line(f"start  {name}, {where}{before}")
+        elif event.name is EventName.WAITING:
+            where = "waiting for another run of the same code"
+            self._running[name] = {"since": time.monotonic(), "expected": None, "where": where}
             self._line(f"wait   {name}: another run of the same code is going")
-        elif event.name == "cell":
-            self._running[name]["where"] = f"cell {event.facts['index']} of {event.facts['of']}"
-        elif event.name in ("done", "failed"):
-            took = time.monotonic() - self._running.pop(name, {"since": time.monotonic()})["since"]
+        elif event.name is EventName.CELL:
+            self._running[name]["where"] = f"cell {event.cell} of {event.cells}"
+        elif event.name in (EventName.DONE, EventName.FAILED):
+            began = self._running.pop(name, None)
+            seconds = time.monotonic() - began["since"] if began else 0.0
             self._ended += 1
-            self._line(f"{event.name:<6} {name} ({took:.1f} s; {self._ended} of {self._total})")
+            self._line(f"{event.name:<6} {name} ({seconds:.1f} s; {self._ended} of {self._total})")
 
     def _line(self, text: str) -> None:
         if self._live is None:

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kexue.decoding.decode import Decoded
-from kexue.decoding.protocol import LanguageModel, check_call, check_logits, select
+from kexue.decoding.protocol import LanguageModel, check_call, check_logits, next_logits, select
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def beam(
 
     Returns:
         The best finished hypothesis of every context; where there is none, the best unfinished prefix. (At the horizon
-        transformers lets unfinished prefixes compete with finished ones, which matters when ``length_penalty > 0``.)
+            transformers lets unfinished prefixes compete with finished ones, which matters when ``length_penalty > 0``.)
 
     Raises:
         ValueError: as ``decode`` does, and for a width below 1 or not below the vocabulary.
@@ -77,7 +77,7 @@ def beam(
     alive = torch.arange(batch, device=device)
     steps = torch.full((batch,), horizon, dtype=torch.int64, device=device)
     for step in range(1, horizon + 1):
-        logits, state = model.step(token, state)
+        logits, state = next_logits(model, token, state)
         check_logits(logits)
         law = logits.log_softmax(dim=1).view(alive.numel(), width, model.vocabulary)
         candidates = (scores[..., None] + law).flatten(1)

@@ -1,6 +1,7 @@
 """When a decoder must stop, and what the guarantee costs: everything that follows from ``s_t <= (1 - eps)^t``."""
 
 import math
+from decimal import ROUND_FLOOR, Decimal, localcontext
 
 import numpy as np
 import torch
@@ -14,7 +15,8 @@ def first_step_above(delta: float, epsilon: float) -> int:
     """The first step ``t`` at which ``1 - (1 - eps)^t > delta``.
 
     ``N = floor(ln(1 - delta) / ln(1 - eps)) + 1``. With δ = ½ greedy decoding of a self-terminating model emits
-    ``<eos>`` at step N at the latest.
+    ``<eos>`` at step N at the latest. Both numbers are taken as the decimals they are written as: ``1 - 0.9^3`` is not
+    above 0.271, whatever its binary rounding.
 
     Args:
         delta: a probability in [0, 1).
@@ -31,7 +33,13 @@ def first_step_above(delta: float, epsilon: float) -> int:
     check_epsilon(epsilon)
     if not 0.0 <= delta < 1.0:
         raise ValueError(f"delta is {delta}, want a number in [0, 1)")
-    return math.floor(math.log1p(-delta) / math.log1p(-epsilon)) + 1
+    mass, share = Decimal(repr(float(delta))), Decimal(repr(float(epsilon)))
+    with localcontext(prec=60 - min(mass.adjusted() if mass else 0, share.adjusted())):
+        ratio = (1 - mass).ln() / (1 - share).ln()
+        edge = ratio.to_integral_value()
+        # at the edge itself, which is not above, the quotient of the logarithms may come out on either side
+        on_edge = abs(ratio - edge) <= ratio * Decimal(10) ** -45
+        return int(edge if on_edge else ratio.to_integral_value(ROUND_FLOOR)) + 1
 
 
 def greedy_limit(epsilon: float) -> int:

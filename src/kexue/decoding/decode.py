@@ -6,12 +6,14 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from kexue.checks import returned
 from kexue.decoding.protocol import (
     LanguageModel,
     State,
     check_call,
     check_context,
     check_model,
+    next_logits,
     prepared,
     same_rows,
     select,
@@ -70,7 +72,7 @@ def decode(
 
     Raises:
         ValueError: for an empty context, tokens outside the vocabulary, a vocabulary without ``<eos>``, a horizon
-            below 1, NaN logits; ``leave_loops`` with a rule that draws.
+            below 1, NaN logits, a model or rule that returns another shape than it should; ``leave_loops`` with a rule that draws.
 
     Source: kexue.fm/archives/7500; Welleck et al. 2020, section 2.
     """
@@ -92,8 +94,9 @@ def decode(
     state, token = model.init(context[:, :-1]), context[:, -1]
     watch = _Watch()
     for step in range(horizon):
-        logits, state = model.step(token, state)
-        choice = rule.choose(logits, model.eos, generator)
+        logits, state = next_logits(model, token, state)
+        drawn = rule.choose(logits, model.eos, generator)
+        choice = returned("rule.choose", drawn, token.shape, logits.shape)
         going = alive & (choice != model.eos)
         text.write(step, rows, choice, alive, living == len(rows))
         # A row that waits is fed a word it knows: a model need not have a law behind <eos>.
@@ -219,7 +222,7 @@ def walk(
     check_context(context, model.vocabulary)
     state, token, laws = model.init(context[:, :-1]), context[:, -1], []
     for column in range(tokens.shape[1]):
-        logits, state = model.step(token, state)
+        logits, state = next_logits(model, token, state)
         laws.append(logits.log_softmax(dim=1))
         token = tokens[:, column]
     return torch.stack(laws, dim=1)

@@ -119,4 +119,6 @@ def post_hoc(
     """
     check_epsilon(epsilon)
     going_on = functional.logsigmoid(without(logits, eos).logsumexp(dim=-1) - logits[..., eos])
-    return share(logits, going_on + torch.as_tensor(step, device=logits.device) * math.log1p(-epsilon), eos)
+    exact = torch.promote_types(logits.dtype, torch.float32)  # a whole number would be taken for a float32
+    steps = torch.as_tensor(step, device=logits.device, dtype=exact)
+    return share(logits, going_on + steps * math.log1p(-epsilon), eos)

@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Int
 from scipy import stats
 from torch import Tensor
 
-from kexue.decoding.protocol import LanguageModel, check_call, select
-from kexue.decoding.rules import Rule
+from kexue.decoding.protocol import LanguageModel, check_call, next_logits, select
+from kexue.decoding.rules import Rule, law_of
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,8 @@ def log_survival(
     columns = {}
     for step in range(1, horizon + 1):
         if len(rows):
-            logits, state = model.step(token, state)
-            law = rule.log_law(logits, model.eos)
+            logits, state = next_logits(model, token, state)
+            law = law_of(rule, logits, model.eos)
             # log1p of the stop probability itself: summing the others in single precision loses all below 1e-7.
             total[rows] += torch.log1p(-law[:, model.eos].double().exp().clamp(max=1.0))
             law[:, model.eos] = -torch.inf

@@ -10,9 +10,10 @@ from scipy.sparse import csgraph
 from scipy.sparse import linalg as sparse_linalg
 from torch import Tensor
 
+from kexue.checks import returned
 from kexue.decoding.ngram import FiniteModel
-from kexue.decoding.protocol import LanguageModel, check_context, check_model, select
-from kexue.decoding.rules import Rule
+from kexue.decoding.protocol import LanguageModel, check_context, check_model, next_logits, select
+from kexue.decoding.rules import Rule, law_of
 
 
 class Chain(NamedTuple):
@@ -65,7 +66,10 @@ def decoded_chain(
     waiting, rows, columns, chances, stop = list(index), [], [], [], []
     while waiting:
         histories, waiting = torch.tensor(waiting[:block]), waiting[block:]
-        law = rule.log_law(model.rows(histories), model.eos).exp().double()
+        logits = returned(
+            "model.rows", model.rows(histories), (len(histories), model.vocabulary), histories.shape
+        )
+        law = law_of(rule, logits, model.eos).exp().double()
         stop.append(law[:, model.eos].clone())
         law[:, model.eos] = 0.0
         here, there = law.nonzero(as_tuple=True)
@@ -181,8 +185,8 @@ def enumerated_survival(
     state, token = model.init(context[:, :-1]), context[:, -1]
     mass, curve = torch.ones(1, dtype=torch.float64), [1.0]
     for _ in range(horizon):
-        logits, state = model.step(token, state)
-        law = rule.log_law(logits, model.eos).double().exp()[:, others]
+        logits, state = next_logits(model, token, state)
+        law = law_of(rule, logits, model.eos).double().exp()[:, others]
         state = select(state, torch.arange(len(token)).repeat_interleave(words))
         token = others.repeat(len(token))
         mass = (mass[:, None] * law).flatten()

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from kexue.decoding.protocol import LanguageModel, State, check_call
+from kexue.decoding.protocol import LanguageModel, State, check_call, next_logits
 
 
 def period(tokens: Sequence[int], longest: int | None = None) -> int | None:
@@ -120,7 +120,7 @@ def certify(
     seen: dict[tuple[int, bytes], int] = {}
     repeats_after = None
     for step in range(horizon):
-        logits, state = model.step(token, state)
+        logits, state = next_logits(model, token, state)
         best, places = logits[0].topk(2)
         token = places[:1]
         if int(token) == model.eos:
@@ -167,7 +167,7 @@ def flatten(state: State) -> Float[Tensor, " size"]:
         elif isinstance(entry, Tensor):
             parts.append(entry.flatten())
         else:
-            parts.append(torch.tensor([float(entry)]))
+            parts.append(torch.tensor([float(entry)], dtype=torch.float64))
     return torch.cat([part.double() for part in parts]) if parts else torch.zeros(0, dtype=torch.float64)
 
 

@@ -5,8 +5,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kexue.checks import returned
 from kexue.decoding.fused import Dropout, word_scores
 from kexue.decoding.heads import Head, Scores, Softmax
+from kexue.decoding.protocol import State
 
 
 class Network(nn.Module):
@@ -54,7 +56,16 @@ class Network(nn.Module):
             shape (batch, T - start, vocabulary).
         """
         top = self.top(tokens, start)
-        return self.head.sequence(top, self.score_words(top))
+        logits = self.score_words(top)
+        return returned("head.sequence", self.head.sequence(top, logits), logits.shape, logits.shape)
+
+    def speak(
+        self, top: Float[Tensor, "batch hidden"], inner: State
+    ) -> tuple[Float[Tensor, "batch vocabulary"], State]:
+        """The output layer's log-probabilities of one step, and its new state."""
+        logits = self.score_words(top)
+        law, inner = self.head.step(top, logits, inner)
+        return returned("head.step", law, logits.shape, logits.shape), inner
 
     def scores(self, tokens: Int[Tensor, "batch time"], start: int = 0) -> Scores:
         """Log-probabilities of the tokens ``start + 1 … T-1`` themselves, the decision to stop apart from the word.
@@ -68,7 +79,10 @@ class Network(nn.Module):
         """
         top, targets = self.top(tokens[:, :-1], start), tokens[:, start + 1 :]
         word, lead = word_scores(top, self.embedding.weight, self.bias, targets, self.eos)
-        return self.head.scores(top, word, lead, targets == self.eos)
+        found = self.head.scores(top, word, lead, targets == self.eos)
+        for name, part in zip(found._fields, found, strict=True):
+            returned(f"head.scores' {name}", part, word.shape, top.shape)
+        return found
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from kexue.checks import described, returned
+
 State = tuple[Any, ...]
 """A tuple of tensors whose first dimension is the batch; entries that are no tensor are shared by all rows."""
 
@@ -44,6 +46,26 @@ def prepared(model: LanguageModel, tokens: int) -> LanguageModel:
     """
     made: LanguageModel = model.prepared(tokens) if hasattr(model, "prepared") else model
     return made
+
+
+def next_logits(
+    model: LanguageModel, token: Int[Tensor, " batch"], state: State
+) -> tuple[Float[Tensor, "batch vocabulary"], State]:
+    """``model.step``, its logits checked to be a row a text and a column a token of the vocabulary.
+
+    Args:
+        model: the language model.
+        token: the last token of every row.
+        state: what came before; used up.
+
+    Returns:
+        Logits of the next token, and the new state.
+
+    Raises:
+        ValueError: when the model returns logits of another shape, such as a row for each position of a text.
+    """
+    logits, state = model.step(token, state)
+    return returned("model.step", logits, (len(token), model.vocabulary), token.shape), state
 
 
 def select(state: State, rows: Int[Tensor, " kept"]) -> State:
@@ -106,8 +128,14 @@ def check_context(context: Int[Tensor, "batch length"], vocabulary: int) -> None
     """Refuse an empty context and tokens outside the vocabulary.
 
     Raises:
+        TypeError: when ``context`` is no tensor of whole numbers.
         ValueError: naming ``context``, its shape or the offending token.
     """
+    if not isinstance(context, Tensor) or context.is_floating_point():
+        raise TypeError(
+            f"context is {described(context)}, want a tensor of whole numbers, shape (batch, length): give "
+            "torch.tensor(context, dtype=torch.int64)"
+        )
     if context.ndim != 2 or context.shape[0] == 0 or context.shape[1] == 0:
         raise ValueError(
             f"context has shape {tuple(context.shape)}, want (batch, length) with at least one row and one token "

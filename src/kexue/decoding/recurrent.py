@@ -104,7 +104,7 @@ class Recurrent(Network):
 
     def _spoken(self, memory: State, inner: State) -> tuple[Float[Tensor, "batch vocabulary"], State]:
         top = memory[0][-1]
-        logits, inner = self.head.step(top, self.score_words(top), inner)
+        logits, inner = self.speak(top, inner)
         return logits, (memory, inner)
 
     def prepared(self, tokens: int) -> LanguageModel:

@@ -5,8 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
+from kexue.arrays import Numbers, array
 
-def repetition(transition: Float64[np.ndarray, "words words"]) -> float:
+
+def repetition(transition: Float64[np.ndarray, "words words"] | Numbers) -> float:
     """The summed probability of saying something and saying the very same again at once.
 
     A closed path ``i → … → i`` of k steps is walked twice in a row with the square of its probability. Summed over all
@@ -23,6 +25,7 @@ def repetition(transition: Float64[np.ndarray, "words words"]) -> float:
 
     Source: kexue.fm/archives/8128, after Fu et al., AAAI 2021.
     """
+    transition = array("transition", transition)
     matrix = np.asarray(transition, dtype=np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"transition has shape {matrix.shape}, want a square matrix")
@@ -44,7 +47,9 @@ class ReturnPowers(NamedTuple):
     squared: float
 
 
-def return_powers(transition: Float64[np.ndarray, "words words"], longest: int = 200) -> ReturnPowers:
+def return_powers(
+    transition: Float64[np.ndarray, "words words"] | Numbers, longest: int = 200
+) -> ReturnPowers:
     """What the paper summed, and what the blog says it should have, over k = 1 … ``longest``.
 
     ``(P^2k)_ii`` is the chance of being back after 2k steps; being back after k and again after 2k has the chance
@@ -59,6 +64,7 @@ def return_powers(transition: Float64[np.ndarray, "words words"], longest: int =
 
     Source: kexue.fm/archives/8128, on Fu et al., AAAI 2021.
     """
+    transition = array("transition", transition)
     doubled = squared = 0.0
     power = np.eye(len(transition))
     for _ in range(longest):
@@ -68,7 +74,7 @@ def return_powers(transition: Float64[np.ndarray, "words words"], longest: int =
     return ReturnPowers(doubled, squared)
 
 
-def repetition_by_paths(transition: Float64[np.ndarray, "words words"], longest: int) -> float:
+def repetition_by_paths(transition: Float64[np.ndarray, "words words"] | Numbers, longest: int) -> float:
     """The same sum by walking every closed path of at most ``longest`` steps: the definition, for small matrices.
 
     Args:
@@ -78,6 +84,7 @@ def repetition_by_paths(transition: Float64[np.ndarray, "words words"], longest:
     Returns:
         The sum over k = 1 … ``longest``.
     """
+    transition = array("transition", transition)
     words, total = len(transition), 0.0
     for start in range(words):
         ends: dict[tuple[int, ...], float] = {(start,): 1.0}

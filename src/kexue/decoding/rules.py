@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from kexue.checks import returned
 from kexue.decoding.protocol import check_logits
 
 
@@ -30,6 +31,22 @@ class Rule(Protocol):
     ) -> Int[Tensor, " batch"]:
         """One token per row, drawn from ``q``."""
         ...
+
+
+def law_of(
+    rule: Rule, logits: Float[Tensor, "batch vocabulary"], eos: int
+) -> Float[Tensor, "batch vocabulary"]:
+    """``rule.log_law``, checked to have the shape of the logits.
+
+    Args:
+        rule: the decoder.
+        logits: the model's.
+        eos: the index of ``<eos>``.
+
+    Raises:
+        ValueError: when the rule returns another shape.
+    """
+    return returned("rule.log_law", rule.log_law(logits, eos), logits.shape, logits.shape)
 
 
 def _draw(

@@ -9,6 +9,7 @@ from torch import nn
 from kexue.checkpoint import Checkpoint, Stateful
 from kexue.decoding.corpus import padded
 from kexue.decoding.network import Network, device_of
+from kexue.progress import progress
 
 
 def fit(
@@ -59,7 +60,7 @@ def fit(
     parts: dict[str, Stateful] = {"model": model, "optimiser": optimiser, "epoch": epoch}
     first, losses = (0, []) if checkpoint is None else checkpoint.restore(parts, generator)
     model.train()
-    for done in range(first, steps):
+    for done in progress(range(first, steps), "language model"):
         if checkpoint is not None:
             checkpoint.keep(done, steps, parts, generator, losses)
         place = done % len(chunks)

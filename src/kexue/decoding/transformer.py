@@ -141,7 +141,7 @@ class Transformer(Network):
             stream = block.finish(stream, seen)
             kept.append((keys, values))
         top = self.final(stream[:, 0])
-        logits, inner = self.head.step(top, self.score_words(top), inner)
+        logits, inner = self.speak(top, inner)
         return logits, (tuple(kept), length + 1, inner)
 
 

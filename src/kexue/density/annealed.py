@@ -18,7 +18,7 @@ from torch import Tensor
 
 from kexue.density import _checks
 from kexue.density.hmc import adapt, hmc_step
-from kexue.density.proposals import LogJoint, Proposal
+from kexue.density.proposals import LogJoint, Proposal, draw, evaluated, log_ratio
 
 
 class StepSizes(NamedTuple):
@@ -46,7 +46,8 @@ def schedule(temperatures: int) -> Float64[Tensor, " bridges"]:
 
 def _bridge(log_joint: LogJoint, proposal: Proposal, b: float) -> LogJoint:
     def log_density(z: Tensor) -> Tensor:
-        return (1 - b) * proposal.log_prob(z) + b * log_joint(z)
+        log_q = evaluated("proposal.log_prob", proposal.log_prob, z)
+        return (1 - b) * log_q + b * evaluated("log_joint", log_joint, z)
 
     return log_density
 
@@ -76,10 +77,11 @@ def tune(
         The step sizes for b_1 … b_T.
 
     Raises:
-        ValueError: for arguments out of range.
+        TypeError: for what is no `Proposal`.
+        ValueError: for arguments out of range; when `log_joint` or the proposal returns another shape than it should.
     """
     with torch.no_grad():
-        z = proposal.sample(_checks.count("chains", chains), generator=generator)
+        z = draw(proposal, chains, generator=generator, name="chains")
     size = torch.full((z.shape[1],), _checks.positive("start", start), dtype=z.dtype, device=z.device)
     levels = schedule(temperatures).tolist()
     sizes, accepted = [], []
@@ -121,17 +123,18 @@ def forward_weights(
         Log-weights, shape (chains, batch), float64: their exponentials have mean p(x).
 
     Raises:
-        ValueError: for arguments out of range.
+        TypeError: for what is no `Proposal`.
+        ValueError: for arguments out of range; when `log_joint` or the proposal returns another shape than it should.
 
     Source: Neal 2001; Wu et al. 2017.
     """
     levels = schedule(len(steps.sizes)).tolist()
     with torch.no_grad():
-        z = proposal.sample(_checks.count("chains", chains), generator=generator)
+        z = draw(proposal, chains, generator=generator, name="chains")
     log_w = torch.zeros(z.shape[:2], dtype=torch.float64, device=z.device)
     for t, size in enumerate(steps.sizes):
         with torch.no_grad():
-            log_w += (levels[t + 1] - levels[t]) * (log_joint(z) - proposal.log_prob(z)).double()
+            log_w += (levels[t + 1] - levels[t]) * log_ratio(log_joint, proposal, z).double()
         if t < len(steps.sizes) - 1:  # the last transition would not be scored
             z, _ = hmc_step(
                 _bridge(log_joint, proposal, levels[t + 1]), z, size, leapfrogs=leapfrogs, generator=generator
@@ -176,7 +179,7 @@ def backward_weights(
                 generator=generator,
             )
         with torch.no_grad():
-            log_w += (levels[t + 1] - levels[t]) * (log_joint(z) - proposal.log_prob(z)).double()
+            log_w += (levels[t + 1] - levels[t]) * log_ratio(log_joint, proposal, z).double()
     return log_w
 
 

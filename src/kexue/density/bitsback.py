@@ -10,7 +10,7 @@ Gaussian, and the posterior is N(Δμ/σ_p, Δσ²): the residual parameterisati
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kexue.checks import returned
 from kexue.density.likelihoods import Likelihood
 
 Categorical = constriction.stream.model.Categorical
@@ -102,6 +103,7 @@ def _grid() -> tuple[Any, Any]:
 
 def _seen_from(p: Any, q: Any) -> tuple[np.ndarray, np.ndarray]:
     """The posterior's mean and scale in grid points of the prior."""
+    returned("model.posterior", q.mean, p.mean.shape, p.mean.shape)
     mean = RESOLUTION * (q.mean - p.mean) / p.scale
     scale = RESOLUTION * q.scale / p.scale
     return tuple(t.double().flatten().cpu().numpy() for t in (mean, scale))
@@ -114,10 +116,14 @@ def _place(p: Any, symbols: np.ndarray) -> Tensor:
     return placed
 
 
-def _table(model: LatentModel, state: Any) -> np.ndarray:
-    """A row of probabilities for every value of every image."""
-    table = model.likelihood.table(model.decode(state)).double().cpu().numpy()
-    return np.ascontiguousarray(table.reshape(-1, table.shape[-1]).astype(np.float32))
+def _table(model: LatentModel, state: Any, images: Sequence[int]) -> np.ndarray:
+    """A row of probabilities for every value of every image, `images` being their shape."""
+    parameters, levels = model.decode(state), model.likelihood.levels
+    found = returned(
+        "likelihood.table", model.likelihood.table(parameters), (*images, levels), parameters.shape
+    )
+    table = found.double().cpu().numpy()
+    return np.ascontiguousarray(table.reshape(-1, levels).astype(np.float32))
 
 
 def compress(
@@ -163,7 +169,7 @@ def compress(
                 state = model.absorb(group, state, _place(p, drawn[-1]))
             least = min(least, coder.num_words())
             symbols = (x * (model.likelihood.levels - 1)).round().to(torch.int32).flatten().cpu().numpy()
-            coder.encode_reverse(symbols, Categorical(perfect=False), _table(model, state))
+            coder.encode_reverse(symbols, Categorical(perfect=False), _table(model, state, x.shape))
             for symbols in reversed(drawn):
                 coder.encode_reverse(symbols, prior)
     if least < 4:
@@ -213,7 +219,7 @@ def decompress(
                 above.append((state, p))
                 drawn.append(coder.decode(prior, p.mean.numel()))
                 state = model.absorb(group, state, _place(p, drawn[-1]))
-            symbols = coder.decode(Categorical(perfect=False), _table(model, state))
+            symbols = coder.decode(Categorical(perfect=False), _table(model, state, (size, *shape)))
             x = torch.as_tensor(symbols, device=device).float().view(size, *shape) / (
                 model.likelihood.levels - 1
             )

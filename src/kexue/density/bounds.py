@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from kexue.checks import tensor
 
-def _rows(log_w: Float[Tensor, "samples ..."], at_least: int) -> Float64[Tensor, "samples ..."]:
+
+def _rows(log_w: Float[Tensor | np.ndarray, "samples ..."], at_least: int) -> Float64[Tensor, "samples ..."]:
+    log_w = tensor("log_w", log_w)
     if log_w.ndim < 1 or len(log_w) < at_least:
         raise ValueError(
             f"log_w must hold at least {at_least} samples in its first axis, got shape {tuple(log_w.shape)}"
@@ -20,11 +24,11 @@ def _rows(log_w: Float[Tensor, "samples ..."], at_least: int) -> Float64[Tensor,
     return log_w.double()
 
 
-def evidence_lower_bound(log_w: Float[Tensor, "samples ..."]) -> Float64[Tensor, " ..."]:
+def evidence_lower_bound(log_w: Float[Tensor | np.ndarray, "samples ..."]) -> Float64[Tensor, " ..."]:
     """The mean of log w: the VAE's bound, L_1, whatever the number of samples.
 
     Args:
-        log_w: log-weights, samples in the first axis.
+        log_w: log-weights, a tensor or a numpy array, samples in the first axis.
 
     Returns:
         One estimate of L_1 an example, in nats.
@@ -35,11 +39,11 @@ def evidence_lower_bound(log_w: Float[Tensor, "samples ..."]) -> Float64[Tensor,
     return _rows(log_w, 1).mean(0)
 
 
-def importance_bound(log_w: Float[Tensor, "samples ..."]) -> Float64[Tensor, " ..."]:
+def importance_bound(log_w: Float[Tensor | np.ndarray, "samples ..."]) -> Float64[Tensor, " ..."]:
     """log (1/K) Σ_k w_k, an estimate of log p(x) whose mean is the bound L_K.
 
     Args:
-        log_w: log-weights, samples in the first axis.
+        log_w: log-weights, a tensor or a numpy array, samples in the first axis.
 
     Returns:
         One estimate an example, in nats.
@@ -53,7 +57,7 @@ def importance_bound(log_w: Float[Tensor, "samples ..."]) -> Float64[Tensor, " .
     return torch.logsumexp(weights, 0) - math.log(len(weights))
 
 
-def jackknife_bound(log_w: Float[Tensor, "samples ..."]) -> Float64[Tensor, " ..."]:
+def jackknife_bound(log_w: Float[Tensor | np.ndarray, "samples ..."]) -> Float64[Tensor, " ..."]:
     """K log ŵ_K − (K − 1) · mean over k of log ŵ without k: bias O(K⁻²), no longer a lower bound.
 
     The sum without w_k is taken as log(1 − w_k/Σw) + log Σw, except for the largest weight, whose complement is
@@ -82,11 +86,11 @@ def jackknife_bound(log_w: Float[Tensor, "samples ..."]) -> Float64[Tensor, " ..
     return count * (total - math.log(count)) - (count - 1) * leave_one_out
 
 
-def effective_sample_size(log_w: Float[Tensor, "samples ..."]) -> Float64[Tensor, " ..."]:
+def effective_sample_size(log_w: Float[Tensor | np.ndarray, "samples ..."]) -> Float64[Tensor, " ..."]:
     """(Σw)²/Σw², from 1 (one weight rules) to K (all equal). Blind to what the proposal never visits.
 
     Args:
-        log_w: log-weights, samples in the first axis.
+        log_w: log-weights, a tensor or a numpy array, samples in the first axis.
 
     Returns:
         One value an example, in samples.
@@ -98,7 +102,7 @@ def effective_sample_size(log_w: Float[Tensor, "samples ..."]) -> Float64[Tensor
     return torch.exp(2 * torch.logsumexp(weights, 0) - torch.logsumexp(2 * weights, 0))
 
 
-def nested_bounds(log_w: Float[Tensor, "samples ..."]) -> Float64[Tensor, "levels ..."]:
+def nested_bounds(log_w: Float[Tensor | np.ndarray, "samples ..."]) -> Float64[Tensor, "levels ..."]:
     """L_1, L_2, L_4, …, L_K from one set of K = 2^m weights, each averaged over disjoint groups of its size.
 
     Between neighbours the inequality of the means holds draw by draw, so the sequence rises exactly, not only on average.

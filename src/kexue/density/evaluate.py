@@ -11,7 +11,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from kexue.density import _checks
-from kexue.density.proposals import LogJoint, Proposal, log_weights
+from kexue.density.proposals import LogJoint, Proposal, draw, log_ratio, log_weights
 from kexue.density.tails import UNRELIABLE, pareto_shape, tail_length
 
 BLOCK = 2**18  # numbers of z held at a time
@@ -53,7 +53,9 @@ def log_marginal(
         The estimates. Their means rise with K to log p(x); they carry no gradient.
 
     Raises:
-        ValueError: for samples or block < 1; for a log-weight that is NaN or +∞, with the sample's number.
+        TypeError: for what is no `Proposal`.
+        ValueError: for samples or block < 1; when `log_joint` or the proposal returns another shape than it should; for
+            a log-weight that is NaN or +∞, with the sample's number.
 
     Warns:
         TailWarning: where k̂ > 0.7, as then the gap cannot shrink as 1/K.
@@ -63,8 +65,8 @@ def log_marginal(
     _checks.count("samples", samples)
     _checks.count("block", block)
     with torch.no_grad():
-        z = proposal.sample(1, generator=generator)
-        first = (log_joint(z) - proposal.log_prob(z)).double()
+        z = draw(proposal, 1, generator=generator)
+        first = log_ratio(log_joint, proposal, z).double()
         size = max(1, block // max(1, z.numel()))
         top = first[0]
         total = torch.ones_like(top)

@@ -28,20 +28,6 @@ def reverse_kl(shift: float, scale: float) -> float:
     return 0.5 * (scale**2 + shift**2 - 1) - math.log(scale)
 
 
-def forward_kl(shift: float, scale: float) -> float:
-    """KL(posterior ‖ q) = ½((1 + δ²)/τ² − 1 + log τ²), in nats.
-
-    Args:
-        shift: δ.
-        scale: τ > 0.
-
-    Raises:
-        ValueError: for τ ≤ 0.
-    """
-    _checks.positive("scale", scale)
-    return 0.5 * ((1 + shift**2) / scale**2 - 1) + math.log(scale)
-
-
 def chi_square(shift: float, scale: float) -> float:
     """χ² = Var(w)/p(x)²: 1 + χ² = τ² (2τ² − 1)^(−1/2) exp(δ²/(2τ² − 1)), infinite when 2τ² ≤ 1.
 

@@ -16,8 +16,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kexue.density import _checks
-from kexue.density.proposals import GaussianProposal, LogJoint, Proposal, log_weights
+from kexue.density.proposals import (
+    GaussianProposal,
+    LogJoint,
+    Proposal,
+    draw,
+    evaluated,
+    log_ratio,
+    log_weights,
+)
 
 Objective = Callable[..., Tensor]
 
@@ -47,7 +54,8 @@ def elbo(
         The bound an example, in nats, with its reparameterised gradient.
 
     Raises:
-        ValueError: for samples < 1.
+        TypeError: for what is no `Proposal`.
+        ValueError: for samples < 1; when the model or the proposal returns another shape than it should.
 
     Source: kexue.fm/archives/8791, one sample.
     """
@@ -69,10 +77,11 @@ def elbo_with_analytic_kl(
         The bound an example, in nats.
 
     Raises:
-        ValueError: for samples < 1.
+        TypeError: for what is no `Proposal`.
+        ValueError: for samples < 1; when the model or the proposal returns another shape than it should.
     """
-    z = proposal.sample(_checks.count("samples", samples), generator=generator)
-    return log_likelihood(z).mean(0) - proposal.kl_to_standard_normal()
+    z = draw(proposal, samples, generator=generator)
+    return evaluated("log_likelihood", log_likelihood, z).mean(0) - proposal.kl_to_standard_normal()
 
 
 def iwae(
@@ -96,8 +105,8 @@ def stl(
 
     Source: Roeder, Wu, Duvenaud 2017.
     """
-    z = proposal.sample(_checks.count("samples", samples), generator=generator)
-    return _log_mean_exp(log_joint(z) - proposal.detached().log_prob(z))
+    z = draw(proposal, samples, generator=generator)
+    return _log_mean_exp(log_ratio(log_joint, proposal.detached(), z))
 
 
 def dreg(
@@ -109,9 +118,9 @@ def dreg(
 
     Source: Tucker, Lawson, Gu, Maddison 2018 (doubly reparameterised gradients).
     """
-    z = proposal.sample(_checks.count("samples", samples), generator=generator)
+    z = draw(proposal, samples, generator=generator)
     inner = z.clone()  # where the second factor w̃ enters: on the way back from log w to z
-    log_w = log_joint(inner) - proposal.detached().log_prob(inner)
+    log_w = log_ratio(log_joint, proposal.detached(), inner)
     shares = torch.softmax(log_w.detach(), 0)
     if inner.requires_grad:
         inner.register_hook(lambda gradient: gradient * shares[..., None])  # type: ignore[no-untyped-call]

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kexue.checks import returned
 from kexue.density import _checks
 
 LogDensity = Callable[[Tensor], Tensor]
@@ -17,7 +18,7 @@ TARGET = 0.65  # the acceptance at which HMC is most efficient in high dimension
 def _value_and_gradient(log_density: LogDensity, z: Tensor) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
         z = z.detach().requires_grad_()
-        value = log_density(z)
+        value = returned("log_density", log_density(z), z.shape[:-1], z.shape)
         (gradient,) = torch.autograd.grad(value.sum(), z)
     return value.detach(), gradient
 
@@ -43,7 +44,7 @@ def hmc_step(
         Where the chains go, and the probability with which each was accepted.
 
     Raises:
-        ValueError: for leapfrogs < 1.
+        ValueError: for leapfrogs < 1; when `log_density` returns another shape than it should.
 
     Source: Neal 2011.
     """

@@ -9,6 +9,7 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 
 from kexue.density import _checks, quadrature
+from kexue.progress import progress
 
 
 class CurveMixture(nn.Module):
@@ -80,7 +81,7 @@ def fit_mixture(
     """
     optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=learning_rate)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, _checks.count("steps", steps))
-    for _ in range(steps):
+    for _ in progress(range(steps), "mixture"):
         optimiser.zero_grad()
         (-model.log_density(x, nodes=128).mean()).backward()  # type: ignore[no-untyped-call]
         optimiser.step()

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kexue.checks import returned
 from kexue.density import _checks
 
 LogJoint = Callable[[Tensor], Tensor]
@@ -147,7 +148,7 @@ class DefensiveMixture:
 
     def sample(self, count: int, *, generator: torch.Generator) -> Float[Tensor, "count batch d"]:
         """Each draw from the prior with probability a, else from q. Not differentiable in the choice."""
-        narrow = self.proposal.sample(count, generator=generator)
+        narrow = draw(self.proposal, count, generator=generator, name="count")
         wide = standard_normal(count, self.like.shape, self.like, generator)
         coins = torch.rand(narrow.shape[:2], generator=generator, device=narrow.device)
         return torch.where((coins < self.share)[..., None], wide, narrow)
@@ -157,7 +158,8 @@ class DefensiveMixture:
         zero = torch.zeros_like(self.like)
         prior = log_normal_density(z, zero, zero)
         return torch.logaddexp(
-            math.log1p(-self.share) + self.proposal.log_prob(z), math.log(self.share) + prior
+            math.log1p(-self.share) + evaluated("proposal.log_prob", self.proposal.log_prob, z),
+            math.log(self.share) + prior,
         )
 
     def detached(self) -> DefensiveMixture:
@@ -168,6 +170,67 @@ class DefensiveMixture:
 def prior_proposal(like: Float[Tensor, "batch d"]) -> GaussianProposal:
     """The prior N(0, I) as a proposal, for the shape, dtype and device of `like`."""
     return GaussianProposal(torch.zeros_like(like), torch.zeros_like(like))
+
+
+def draw(
+    proposal: Proposal, samples: int, *, generator: torch.Generator, name: str = "samples"
+) -> Float[Tensor, "samples batch d"]:
+    """z_k ~ q, as many as asked for: where every function of this package that draws takes a proposal in.
+
+    Args:
+        proposal: q.
+        samples: K ≥ 1.
+        generator: source of randomness.
+        name: of the argument `samples`, for the message.
+
+    Returns:
+        Draws, shape (samples, batch, d).
+
+    Raises:
+        TypeError: for what is no `Proposal`, such as a distribution of `torch.distributions`.
+        ValueError: for samples < 1, or draws of another shape.
+    """
+    count = _checks.count(name, samples)
+    if not isinstance(proposal, Proposal):
+        raise TypeError(
+            f"proposal must have the methods sample(count, generator=…), log_prob(z) and detached(), got {proposal!r}; "
+            "for a normal distribution q of torch.distributions, which draws from the global generator, give "
+            "GaussianProposal(q.mean, q.stddev.log()) or FullGaussianProposal(q.mean, tril)"
+        )
+    drawn = proposal.sample(count, generator=generator)
+    return returned("proposal.sample", drawn, (count, "batch", "d"), (count,))
+
+
+def evaluated(
+    name: str, log_density: LogJoint, z: Float[Tensor, "samples batch d"]
+) -> Float[Tensor, "samples batch"]:
+    """A caller's log-density at z, one number a sample and example.
+
+    Args:
+        name: of the function, for the message.
+        log_density: the function.
+        z: where.
+
+    Raises:
+        ValueError: when it returns another shape, such as a mean over the batch.
+    """
+    return returned(name, log_density(z), z.shape[:-1], z.shape)
+
+
+def log_ratio(
+    log_joint: LogJoint, proposal: Proposal, z: Float[Tensor, "samples batch d"]
+) -> Float[Tensor, "samples batch"]:
+    """log p(x, z) − log q(z|x), both checked to have one number a sample and example.
+
+    Args:
+        log_joint: as in `log_weights`.
+        proposal: q.
+        z: where.
+
+    Raises:
+        ValueError: when either returns another shape.
+    """
+    return evaluated("log_joint", log_joint, z) - evaluated("proposal.log_prob", proposal.log_prob, z)
 
 
 def log_weights(
@@ -185,9 +248,9 @@ def log_weights(
         Log-weights, shape (samples, batch), in nats; differentiable.
 
     Raises:
-        ValueError: for samples < 1.
+        TypeError: for what is no `Proposal`.
+        ValueError: for samples < 1; when `log_joint` or the proposal returns another shape.
 
     Source: kexue.fm/archives/8791, importance sampling.
     """
-    z = proposal.sample(_checks.count("samples", samples), generator=generator)
-    return log_joint(z) - proposal.log_prob(z)
+    return log_ratio(log_joint, proposal, draw(proposal, samples, generator=generator))

@@ -9,8 +9,15 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from kexue.checks import returned
 from kexue.density import _checks
-from kexue.density.proposals import HALF_LOG_TWO_PI, GaussianProposal, LogJoint, log_normal_density
+from kexue.density.proposals import (
+    HALF_LOG_TWO_PI,
+    GaussianProposal,
+    LogJoint,
+    log_normal_density,
+    log_ratio,
+)
 
 
 class Grid(NamedTuple):
@@ -44,7 +51,12 @@ def log_marginal(log_joint: LogJoint, points: Grid) -> Float64[Tensor, " batch"]
         log_joint: z, shape (nodes, batch or 1, 1) → log p(x, z), shape (nodes, batch).
         points: where.
     """
-    return torch.logsumexp(log_joint(points.z), 0) + math.log(points.step)
+    return torch.logsumexp(_on(points, log_joint), 0) + math.log(points.step)
+
+
+def _on(points: Grid, log_joint: LogJoint) -> Float64[Tensor, "nodes batch"]:
+    """log p(x, z) at every node, the examples in the second axis."""
+    return returned("log_joint", log_joint(points.z), (len(points.z), "batch"), points.z.shape)
 
 
 def chi_square(log_joint: LogJoint, proposal: GaussianProposal, points: Grid) -> Float64[Tensor, " batch"]:
@@ -55,11 +67,12 @@ def chi_square(log_joint: LogJoint, proposal: GaussianProposal, points: Grid) ->
         proposal: q, one latent number an example.
         points: where; wide enough for p²/q.
     """
-    log_posterior = log_joint(points.z)
+    log_posterior = _on(points, log_joint)
     log_posterior = log_posterior - torch.logsumexp(log_posterior, 0) - math.log(points.step)
-    log_mean_square = torch.logsumexp(2 * log_posterior - proposal.log_prob(points.z), 0) + math.log(
-        points.step
+    log_q = returned(
+        "proposal.log_prob", proposal.log_prob(points.z), (len(points.z), "batch"), points.z.shape
     )
+    log_mean_square = torch.logsumexp(2 * log_posterior - log_q, 0) + math.log(points.step)
     return torch.expm1(log_mean_square.clamp(max=700))
 
 
@@ -79,7 +92,7 @@ def kl_to_posterior(
     noise = torch.linspace(-7, 7, nodes, dtype=torch.float64)[:, None, None]
     mass = torch.exp(-0.5 * noise[..., 0] ** 2 - HALF_LOG_TWO_PI) * float(noise[1] - noise[0])
     z = proposal.mean + torch.exp(proposal.log_scale) * noise
-    return -((log_joint(z) - proposal.log_prob(z)) * mass).sum(0)
+    return -(log_ratio(log_joint, proposal, z) * mass).sum(0)
 
 
 def best_gaussian(log_joint: LogJoint, start: GaussianProposal, *, steps: int = 200) -> GaussianProposal:
@@ -110,7 +123,7 @@ def best_gaussian(log_joint: LogJoint, start: GaussianProposal, *, steps: int = 
 
 def moment_match(log_joint: LogJoint, points: Grid) -> GaussianProposal:
     """The Gaussian with the posterior's mean and variance, one latent number an example."""
-    shares = torch.softmax(log_joint(points.z), 0)[..., None]
+    shares = torch.softmax(_on(points, log_joint), 0)[..., None]
     mean = (shares * points.z).sum(0)
     variance = (shares * (points.z - mean) ** 2).sum(0)
     return GaussianProposal(mean, 0.5 * variance.clamp(min=1e-12).log())
@@ -131,6 +144,7 @@ def normal_log_joint(x: Float64[Tensor, "batch data"], decode: LogJoint, noise: 
 
     def log_joint(z: Tensor) -> Tensor:
         zero = torch.zeros_like(z[:1])
-        return log_normal_density(x, decode(z), log_noise) + log_normal_density(z, zero, zero)
+        mean = returned("decode", decode(z), (*z.shape[:-1], x.shape[1]), z.shape)
+        return log_normal_density(x, mean, log_noise) + log_normal_density(z, zero, zero)
 
     return log_joint

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
+
+from kexue.checks import tensor
 
 INFINITE_VARIANCE = 0.5
 ROUNDING = 1e-9  # weights that differ by less are equal: what is left is the rounding of log w
@@ -23,7 +26,7 @@ def tail_length(samples: int) -> int:
     return math.ceil(min(0.2 * samples, 3 * math.sqrt(samples)))
 
 
-def pareto_shape(log_tail: Float[Tensor, "tail ..."]) -> Float64[Tensor, " ..."]:
+def pareto_shape(log_tail: Float[Tensor | np.ndarray, "tail ..."]) -> Float64[Tensor, " ..."]:
     """k̂ of the largest weights, by the empirical Bayes fit of Zhang and Stephens (2009).
 
     The smallest of them serves as threshold; the rest less the threshold are fitted, and k̂ is drawn towards ½ as if by
@@ -38,6 +41,7 @@ def pareto_shape(log_tail: Float[Tensor, "tail ..."]) -> Float64[Tensor, " ..."]
     Raises:
         ValueError: for fewer than 6.
     """
+    log_tail = tensor("log_tail", log_tail)
     if len(log_tail) < 6:
         raise ValueError(f"log_tail must hold at least 6 weights to fit a tail, got {len(log_tail)}")
     ordered = log_tail.double().sort(dim=0).values

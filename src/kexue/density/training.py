@@ -8,9 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kexue.checks import returned
 from kexue.density import _checks
 from kexue.density.gradients import Objective
 from kexue.density.vae import VAE
+from kexue.progress import progress
 
 Draw = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -101,7 +103,7 @@ def train(
         The number of steps done, `checkpoints` times; between them the caller may evaluate the model.
 
     Raises:
-        ValueError: for sizes out of range.
+        ValueError: for sizes out of range; when `draw` or `objective` returns another shape than it should.
         TrainingDiverged: at the first step whose objective or gradient is NaN or infinite.
     """
     _checks.count("steps", steps)
@@ -111,10 +113,12 @@ def train(
     optimiser = torch.optim.Adam(parameters, lr=learning_rate)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     stops = {round(steps * (i + 1) / _checks.count("checkpoints", checkpoints)) for i in range(checkpoints)}
-    for step, rows in enumerate(_batches(len(data), batch, steps, generator)):
-        x = draw(data[rows], generator)
+    batches = _batches(len(data), batch, steps, generator)
+    for step, rows in zip(progress(range(steps), "VAE"), batches, strict=False):
+        x = returned("draw", draw(data[rows], generator), (batch, *data.shape[1:]), (batch, *data.shape[1:]))
         optimiser.zero_grad()
-        value = objective(model.log_joint(x), model.encode(x), samples, generator=generator).mean()
+        bounds = objective(model.log_joint(x), model.encode(x), samples, generator=generator)
+        value = returned("objective", bounds, (batch,), x.shape).mean()
         (-value).backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         if not bool(torch.isfinite(value.detach() + norm)):

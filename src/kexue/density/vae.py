@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from kexue.checks import returned
 from kexue.density import _checks
 from kexue.density.proposals import GaussianProposal, LogJoint, log_normal_density
 
@@ -90,16 +91,19 @@ class VAE(nn.Module):
         """z, shape (samples, batch, d) → log p(x|z), shape (samples, batch), in nats."""
 
         def log_likelihood(z: Tensor) -> Tensor:
-            return self.likelihood(x, self.decoder(z))
+            found = self.likelihood(x, self.decoder(z))
+            return returned("likelihood", found, (*z.shape[:-2], len(x)), z.shape)
 
         return log_likelihood
 
     def log_joint(self, x: Float[Tensor, "batch data"]) -> LogJoint:
         """z, shape (samples, batch, d) → log p(x, z), shape (samples, batch), in nats."""
 
+        log_likelihood = self.log_likelihood(x)
+
         def log_joint(z: Tensor) -> Tensor:
             zero = torch.zeros_like(z[:1])
-            return self.likelihood(x, self.decoder(z)) + log_normal_density(z, zero, zero)
+            return log_likelihood(z) + log_normal_density(z, zero, zero)
 
         return log_joint
 

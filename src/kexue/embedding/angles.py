@@ -10,11 +10,12 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.special import betainc, gammaln
 
+from kexue.arrays import Numbers, array
 from kexue.embedding import _checks
 from kexue.embedding._checks import Real
 
 
-def angle_density(theta: Float64[np.ndarray, "*shape"], n: Real) -> Float64[np.ndarray, "*shape"]:
+def angle_density(theta: Float64[np.ndarray, "*shape"] | Numbers, n: Real) -> Float64[np.ndarray, "*shape"]:
     """p_n(θ) = Γ(n/2)/(Γ((n−1)/2) √π) · sinⁿ⁻²θ on [0, π].
 
     Args:
@@ -29,6 +30,7 @@ def angle_density(theta: Float64[np.ndarray, "*shape"], n: Real) -> Float64[np.n
 
     Source: kexue.fm/archives/7695, quoting archives/7076.
     """
+    theta = array("theta", theta)
     size = _checks.dimension(n)
     if not ((theta >= 0) & (theta <= math.pi)).all():
         raise ValueError(f"theta must lie in [0, π], got values from {np.min(theta)} to {np.max(theta)}")
@@ -39,7 +41,9 @@ def angle_density(theta: Float64[np.ndarray, "*shape"], n: Real) -> Float64[np.n
         return np.asarray(np.exp(log_norm + (size - 2) * np.log(np.sin(theta))))
 
 
-def cosine_distribution(cosine: Float64[np.ndarray, "*shape"], n: Real) -> Float64[np.ndarray, "*shape"]:
+def cosine_distribution(
+    cosine: Float64[np.ndarray, "*shape"] | Numbers, n: Real
+) -> Float64[np.ndarray, "*shape"]:
     """P(cos θ ≤ c), from (1 + cos θ)/2 ~ Beta((n−1)/2, (n−1)/2).
 
     Args:
@@ -52,6 +56,7 @@ def cosine_distribution(cosine: Float64[np.ndarray, "*shape"], n: Real) -> Float
     Raises:
         ValueError: for n < 2, or a cosine outside [−1, 1].
     """
+    cosine = array("cosine", cosine)
     half = (_checks.dimension(n) - 1) / 2
     if not ((cosine >= -1) & (cosine <= 1)).all():
         raise ValueError(f"cosine must lie in [−1, 1], got values from {np.min(cosine)} to {np.max(cosine)}")
@@ -123,33 +128,3 @@ def expected_largest_cosine(pairs: Real, n: Real) -> float:
     )
     above, _ = quad(some_pair_beyond, bend, 1, limit=200, epsabs=1e-10, epsrel=1e-10)
     return float(below + above - 1)
-
-
-def last_pair_dimension(vocabulary: Real, cosine: Real) -> float:
-    """The real n at which N² P(cos θ ≥ c) = 1: beyond it, typically no pair is that close.
-
-    Args:
-        vocabulary: number of words N ≥ 2.
-        cosine: c in (0, 1).
-
-    Returns:
-        A real dimension; it lies below the root of the annealed entropy by a multiple of log log N.
-
-    Raises:
-        ValueError: for N < 2, a cosine outside (0, 1), or fewer than one expected pair already at n = 2.
-    """
-    size, c = _checks.vocabulary(vocabulary), _checks.real("cosine", cosine, above=0)
-    if c >= 1:
-        raise ValueError(f"cosine must lie in (0, 1), got {cosine!r}")
-
-    def log_count(n: float) -> float:
-        return 2 * math.log(size) + math.log(max(cosine_tail(c, n), 1e-300))
-
-    if log_count(2.0) <= 0:
-        raise ValueError(
-            f"vocabulary {vocabulary!r} has fewer than one expected pair with cosine ≥ {cosine!r} at n = 2"
-        )
-    high = 4.0
-    while log_count(high) > 0:
-        high *= 2
-    return float(brentq(log_count, 2.0, high, xtol=1e-10))

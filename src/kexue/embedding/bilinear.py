@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 
 from kexue.embedding import _checks
 from kexue.embedding._checks import Real
+from kexue.progress import progress
 
 
 class Fit(NamedTuple):
@@ -142,7 +143,7 @@ def fit_bilinear(
         cross_entropy = -(target * (codes[0] @ codes[1].T).log_softmax(1)).sum(1).mean()
         return negative_entropy + cross_entropy, codes
 
-    for _ in range(steps):
+    for _ in progress(range(steps), f"fit in {n} dimensions"):
         loss, _ = divergence()
         (vectors.grad,) = torch.autograd.grad(loss, [vectors])
         optimiser.step()
@@ -166,7 +167,8 @@ def elbow(divergence: Callable[[int], float], dimensions: Sequence[int], toleran
         The first such dimension.
 
     Raises:
-        ValueError: when not even the last dimension is enough, or the grid does not rise.
+        ValueError: when not even the last dimension is enough, or the grid does not rise; when `divergence` returns
+            anything but one number.
     """
     _checks.real("tolerance", tolerance, above=0)
     if not dimensions or list(dimensions) != sorted(set(dimensions)):
@@ -174,7 +176,13 @@ def elbow(divergence: Callable[[int], float], dimensions: Sequence[int], toleran
     low, high = 0, len(dimensions)
     while low < high:
         middle = (low + high) // 2
-        if divergence(dimensions[middle]) < tolerance:
+        found = divergence(dimensions[middle])
+        if not isinstance(found, Real):
+            raise ValueError(
+                f"divergence must return one number of nats for n = {dimensions[middle]}, got {found!r} of type "
+                f"{type(found).__name__}"
+            )
+        if found < tolerance:
             high = middle
         else:
             low = middle + 1

@@ -73,7 +73,7 @@ def softmax_entropy(
 
     Returns:
         `joint`, the entropy over the n·m pairs; `rows`, the n entropies of p(j | i), float64; `largest`,
-        max s_ij.
+            max s_ij.
 
     Raises:
         ValueError: when a vector is not finite, there are none, or block < 1.

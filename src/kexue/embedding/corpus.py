@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from scipy.sparse import coo_array, csr_array
 
+from kexue.arrays import Numbers
 from kexue.embedding import _checks
 
 
@@ -92,11 +93,11 @@ def cooccurrences(tokens: Tokens, size: int, window: int, *, decay: bool = False
     return csr_array(total + total.T)
 
 
-def pair_entropy(counts: csr_array) -> float:
+def pair_entropy(counts: csr_array | Numbers) -> float:
     """Plug-in entropy −Σ p̃ log p̃ of the pair distribution p̃ = C/ΣC, in nats.
 
     Args:
-        counts: non-negative, not all zero.
+        counts: non-negative, not all zero; sparse or not.
 
     Returns:
         The entropy; it underestimates, by about (pairs seen − 1)/2(observations).
@@ -111,7 +112,7 @@ def pair_entropy(counts: csr_array) -> float:
     return float(-(shares * np.log(shares)).sum())
 
 
-def miller_madow_entropy(counts: csr_array) -> float:
+def miller_madow_entropy(counts: csr_array | Numbers) -> float:
     """Plug-in entropy plus Miller and Madow's correction (pairs seen − 1)/2(observations), in nats.
 
     A first-order correction: still low where most pairs were never seen.
@@ -132,8 +133,9 @@ def miller_madow_entropy(counts: csr_array) -> float:
     return pair_entropy(counts) + (values.size - 1) / (2 * float(values.sum()))
 
 
-def _positive_counts(counts: csr_array) -> Float64[np.ndarray, " seen"]:
-    values = counts.data[counts.data != 0]
+def _positive_counts(counts: csr_array | Numbers) -> Float64[np.ndarray, " seen"]:
+    held = csr_array(counts).data
+    values = held[held != 0]
     if not values.size or not np.isfinite(values).all() or (values < 0).any():
         raise ValueError("counts must be finite, ≥ 0 and not all zero")
     return np.asarray(values, dtype=np.float64)

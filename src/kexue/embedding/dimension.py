@@ -8,7 +8,7 @@ from scipy.optimize import brentq
 
 from kexue.embedding import _checks
 from kexue.embedding._checks import Real
-from kexue.embedding.annealed import SOFTMAXES, offset
+from kexue.embedding.annealed import SOFTMAXES, annealed_entropy, offset
 
 
 def threshold_dimension(
@@ -66,5 +66,7 @@ def smallest_dimension(
 
     Source: kexue.fm/archives/7695, its two examples.
     """
-    root = threshold_dimension(vocabulary, norm_product, softmax, entropy)
-    return 2 if root == 2 else math.floor(root) + 1
+    n = max(2, math.floor(threshold_dimension(vocabulary, norm_product, softmax, entropy)) - 1)
+    while not annealed_entropy(n, vocabulary, norm_product, softmax) < entropy:
+        n += 1  # the root's rounding does not decide where H(n, N) is the target itself
+    return n

@@ -22,8 +22,10 @@ from scipy.sparse import csr_array
 from torch import Tensor
 from torch.nn.functional import logsigmoid, pad
 
+from kexue.arrays import Numbers, array
 from kexue.embedding import _checks
 from kexue.embedding.corpus import Tokens
+from kexue.progress import progress
 
 _SPAN = 16  # tokens that share one banded product: (16 + 2·window)-wide, wide enough for a matrix unit
 
@@ -36,7 +38,7 @@ class Embedding(NamedTuple):
 
 
 def noise_distribution(
-    frequencies: Float64[np.ndarray, " words"], power: float = 0.75
+    frequencies: Float64[np.ndarray, " words"] | Numbers, power: float = 0.75
 ) -> Float64[np.ndarray, " words"]:
     """word2vec's noise, P(j) ∝ frequency^power.
 
@@ -50,6 +52,7 @@ def noise_distribution(
     Raises:
         ValueError: when a frequency is negative, or all are zero.
     """
+    frequencies = array("frequencies", frequencies)
     if not (frequencies >= 0).all() or not frequencies.any():
         raise ValueError("frequencies must be ≥ 0 and not all zero")
     weights = frequencies**power
@@ -57,8 +60,8 @@ def noise_distribution(
 
 
 def frequency_embedding(
-    frequencies: Float64[np.ndarray, " words"],
-    noise: Float64[np.ndarray, " words"],
+    frequencies: Float64[np.ndarray, " words"] | Numbers,
+    noise: Float64[np.ndarray, " words"] | Numbers,
     negatives: int = 5,
 ) -> Embedding:
     """What word frequency alone can do: s_ij = log(p_j / (K P(j))) whatever the centre word i, in one dimension.
@@ -78,6 +81,8 @@ def frequency_embedding(
 
     Source: derived as Levy & Goldberg (2014) derive theirs, one logit a context in place of one a pair.
     """
+    frequencies = array("frequencies", frequencies)
+    noise = array("noise", noise)
     _checks.real("negatives", negatives, at_least=1)
     if frequencies.shape != noise.shape or frequencies.ndim != 1:
         raise ValueError(
@@ -128,6 +133,10 @@ def train_skipgram(
 
     Source: Mikolov et al. 2013, arXiv 1310.4546, eq. 4.
     """
+    if not isinstance(tokens, Tokens):
+        raise TypeError(
+            f"tokens must be Tokens(ids, lines), as corpus.encode(lines, words) gives, got {type(tokens).__name__}"
+        )
     _checks.vocabulary(vocabulary)
     _checks.dimension(n)
     for name, value in (
@@ -153,7 +162,7 @@ def train_skipgram(
     contexts = torch.zeros(vocabulary, n, device=device)
     squares = torch.zeros(2, vocabulary, 1, device=device)
     step, steps = 0, epochs * math.ceil(float(keep.sum()) / batch)
-    for _ in range(epochs):
+    for _ in progress(range(epochs), "skip-gram"):
         kept = torch.rand(len(ids), generator=generator, device=device, dtype=torch.float64) < keep
         for part in _spans(ids[kept], lines[kept], window, batch, generator):
             rate = learning_rate * max(0.1, 1 - 0.9 * step / steps)
@@ -240,8 +249,8 @@ def _adagrad(
 
 def negative_sampling_loss(
     embedding: Embedding,
-    counts: csr_array,
-    noise: Float64[np.ndarray, " words"],
+    counts: csr_array | Numbers,
+    noise: Float64[np.ndarray, " words"] | Numbers,
     negatives: int = 5,
     *,
     rows: int = 512,
@@ -252,7 +261,7 @@ def negative_sampling_loss(
 
     Args:
         embedding: centre and context vectors.
-        counts: pair counts C, shape (N, N), training or held-out.
+        counts: pair counts C, shape (N, N), training or held-out; sparse or not.
         noise: P, shape (N,).
         negatives: K ≥ 1.
         rows: rows of logits held at a time.
@@ -265,7 +274,9 @@ def negative_sampling_loss(
 
     Source: Mikolov et al. 2013, eq. 4, in expectation.
     """
+    noise = array("noise", noise)
     _checks.real("negatives", negatives, at_least=1)
+    counts = csr_array(counts)
     total = float(counts.sum())
     if not total > 0:
         raise ValueError("counts must not be all zero")

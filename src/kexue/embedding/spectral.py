@@ -8,15 +8,18 @@ from scipy.sparse import csr_array
 from scipy.sparse.linalg import svds
 from scipy.stats import spearmanr
 
+from kexue.arrays import Numbers, array
 from kexue.embedding import _checks
 from kexue.embedding._checks import Real
 
 
-def positive_mutual_information(counts: csr_array, *, shift: Real = 1.0, power: Real = 0.75) -> csr_array:
+def positive_mutual_information(
+    counts: csr_array | Numbers, *, shift: Real = 1.0, power: Real = 0.75
+) -> csr_array:
     """max(0, log p(i, j) / (p(i) q(j)) − log shift), q ∝ (context counts)^power.
 
     Args:
-        counts: pair counts C ≥ 0, shape (N, N).
+        counts: pair counts C ≥ 0, shape (N, N); sparse or not.
         shift: k ≥ 1; the number of negative samples makes it the matrix skip-gram factorises.
         power: smoothing of the contexts, in (0, 1]; 0.75 in word2vec.
 
@@ -28,6 +31,7 @@ def positive_mutual_information(counts: csr_array, *, shift: Real = 1.0, power: 
 
     Source: Levy & Goldberg 2014, eq. 10–11; Levy, Goldberg & Dagan 2015 (smoothing).
     """
+    counts = csr_array(counts)
     _checks.real("shift", shift, at_least=1)
     _checks.real("power", power, above=0)
     total = float(counts.sum())
@@ -74,9 +78,9 @@ def truncated_svd(
 
 
 def similarity_correlation(
-    first: Float64[np.ndarray, "pairs n"],
-    second: Float64[np.ndarray, "pairs n"],
-    judgements: Float64[np.ndarray, " pairs"],
+    first: Float64[np.ndarray, "pairs n"] | Numbers,
+    second: Float64[np.ndarray, "pairs n"] | Numbers,
+    judgements: Float64[np.ndarray, " pairs"] | Numbers,
 ) -> float:
     """Spearman's correlation of cosine similarity with human judgement.
 
@@ -91,6 +95,9 @@ def similarity_correlation(
     Raises:
         ValueError: for fewer than three pairs, or unequal numbers of them.
     """
+    first = array("first", first)
+    second = array("second", second)
+    judgements = array("judgements", judgements)
     if not len(first) == len(second) == len(judgements) >= 3:
         shapes = (first.shape, second.shape, judgements.shape)
         raise ValueError(

@@ -20,9 +20,11 @@ def audit(
 ) -> pd.DataFrame:
     r"""Compare every printed mean with the mean of the columns it is said to average.
 
-    A mean is flagged when no cells that round to those of the table could give a mean that rounds to the
-    printed one: $|\text{printed} - M_p(x)| > \tfrac12 10^{-d} + \tfrac12 10^{-c}\, L$, where $L$ bounds the
-    slope of the mean ($1$ for AM; $M/\min x$ for GM and its square for HM).
+    A mean is flagged when no cells that round to those of the table could give a mean that rounds to the printed one:
+
+    $$|\text{printed} - M_p(x)| > \tfrac12 10^{-d} + \tfrac12 10^{-c}\, L,$$
+
+    where L bounds the slope of the mean (1 for AM; M/min x for GM and its square for HM).
 
     Args:
         table: scores, one line a row, one column a task; NaN marks a missing cell.
@@ -33,7 +35,7 @@ def audit(
 
     Returns:
         One line a printed mean: row, mean, printed, recomputed (NaN where a cell is missing or the mean not
-        defined), difference, allowed, flag: "" (it follows), "differs" or "undefined".
+            defined), difference, allowed, flag: "" (it follows), "differs" or "undefined".
 
     Raises:
         ValueError: other lines in the two tables, an unknown mean, or a column that is not there.

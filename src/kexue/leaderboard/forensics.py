@@ -121,7 +121,7 @@ def coincidences(
 
     Returns:
         For each explanation the number of others with the same rounded averages, shape (explanations,);
-        NaN where the explanation cannot average one of the rows.
+            NaN where the explanation cannot average one of the rows.
     """
     values = found.values[:, list(rows)]
     usable = np.isfinite(values).all(axis=1)

@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from kexue.arrays import Numbers, array
+
 MEANS: dict[str, float] = {"AM": 1.0, "GM": 0.0, "HM": -1.0}
 """The exponent of each named mean: arithmetic, geometric, harmonic."""
 
@@ -19,10 +21,10 @@ _SMALL_EXPONENT = 0.5
 
 
 def power_mean(
-    values: Float64[np.ndarray, "*rows tasks"],
+    values: Float64[np.ndarray, "*rows tasks"] | Numbers,
     power: float,
     *,
-    weights: Float64[np.ndarray, " tasks"] | None = None,
+    weights: Float64[np.ndarray, " tasks"] | Numbers | None = None,
     zeros: ZeroPolicy = "refuse",
     negatives: NegativePolicy = "refuse",
     missing: MissingPolicy = "refuse",
@@ -36,7 +38,7 @@ def power_mean(
     ``p = 1`` and ``p = ±inf`` take every number; ``p > 0`` takes zeros; everything else asks.
 
     Args:
-        values: scores, shape (*rows, tasks), any unit; NaN marks a missing cell.
+        values: scores, shape (*rows, tasks), any unit; an array, a DataFrame or lists; NaN marks a missing cell.
         power: the exponent p, any real number or ±inf (1 arithmetic, 0 geometric, -1 harmonic).
         weights: positive task weights, shape (tasks,); normalised here; equal if not given.
         zeros: for p <= 0, "refuse" raises, "limit" takes the limit (the mean is 0), "undefined" gives NaN.
@@ -52,6 +54,7 @@ def power_mean(
 
     Source: kexue.fm/archives/8783 (AM, GM, HM); Hardy, Littlewood & Pólya, Inequalities, chapter 2.
     """
+    values = array("values", values)
     if values.shape[-1] == 0:
         raise ValueError(f"values needs at least one task in its last axis, got shape {values.shape}")
     if np.isnan(power):
@@ -77,7 +80,7 @@ def power_mean(
     return np.where(undefined | empty, np.nan, result)
 
 
-def needed_score(values: Float64[np.ndarray, " tasks"], power: float, target: float) -> float:
+def needed_score(values: Float64[np.ndarray, " tasks"] | Numbers, power: float, target: float) -> float:
     r"""The score one more task must have for the power mean over all tasks to reach a target.
 
     $$x_{m+1} = \big((m+1)\,t^p - \textstyle\sum_i x_i^p\big)^{1/p},\qquad
@@ -96,6 +99,7 @@ def needed_score(values: Float64[np.ndarray, " tasks"], power: float, target: fl
 
     Source: the definition of the mean, solved for the diagnostic cell that the GLUE board leaves empty.
     """
+    values = array("values", values)
     if not (np.isfinite(power) and target > 0 and values.size and (values > 0).all()):
         raise ValueError(
             f"values and target must be positive and power finite, got {values.tolist()}, {target}, {power}"
@@ -127,11 +131,12 @@ def _settle(
 
 
 def _present_weights(
-    absent: Bool[np.ndarray, "*rows tasks"], weights: Float64[np.ndarray, " tasks"] | None
+    absent: Bool[np.ndarray, "*rows tasks"], weights: Float64[np.ndarray, " tasks"] | Numbers | None
 ) -> Float64[np.ndarray, "*rows tasks"]:
     """Weights of the cells that are there, 0 for the missing ones."""
     if weights is None:
         weights = np.ones(absent.shape[-1])
+    weights = array("weights", weights)
     if weights.shape != absent.shape[-1:] or not (np.isfinite(weights).all() and (weights > 0).all()):
         raise ValueError(
             f"weights must be {absent.shape[-1]} finite positive numbers, got {weights.tolist()}"

@@ -8,12 +8,14 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from scipy import stats
 
+from kexue.arrays import Numbers, array
+
 TIE_DECIMALS = 9  # boards print one decimal: equal means of it differ by the rounding of floats alone
 TiePolicy = Literal["min", "average", "max", "dense"]
 
 
 def ranks(
-    values: Float64[np.ndarray, "*draws rows"],
+    values: Float64[np.ndarray, "*draws rows"] | Numbers,
     *,
     ties: TiePolicy = "min",
     missing: Literal["refuse", "unranked"] = "refuse",
@@ -34,6 +36,7 @@ def ranks(
 
     Source: scipy.stats.rankdata, turned so that more is better.
     """
+    values = array("values", values)
     if ties not in ("min", "average", "max", "dense"):
         raise ValueError(f"ties={ties!r} is no policy, wanted 'min', 'average', 'max' or 'dense'")
     if missing not in ("refuse", "unranked"):
@@ -48,7 +51,7 @@ def ranks(
     return np.asarray(stats.rankdata(-rounded, method=ties, axis=-1, nan_policy="omit"), dtype=np.float64)
 
 
-def margin(values: Float64[np.ndarray, "*draws rows"], row: int) -> Float64[np.ndarray, "*draws"]:
+def margin(values: Float64[np.ndarray, "*draws rows"] | Numbers, row: int) -> Float64[np.ndarray, "*draws"]:
     """The lead of one row over the best of the others (negative where it trails).
 
     Args:
@@ -61,13 +64,16 @@ def margin(values: Float64[np.ndarray, "*draws rows"], row: int) -> Float64[np.n
     Raises:
         ValueError: fewer than two rows, or no other row with a value.
     """
+    values = array("values", values)
     others = np.delete(values, row, axis=-1)
     if others.shape[-1] == 0 or np.isnan(others).all(axis=-1).any():
         raise ValueError(f"margin needs another row with a value, got values of shape {values.shape}")
     return np.asarray(values[..., row] - np.nanmax(others, axis=-1))
 
 
-def kendall_tau(first: Float64[np.ndarray, " rows"], second: Float64[np.ndarray, " rows"]) -> float:
+def kendall_tau(
+    first: Float64[np.ndarray, " rows"] | Numbers, second: Float64[np.ndarray, " rows"] | Numbers
+) -> float:
     """Kendall's tau-b between two scorings of the same rows.
 
     Args:
@@ -82,13 +88,17 @@ def kendall_tau(first: Float64[np.ndarray, " rows"], second: Float64[np.ndarray,
 
     Source: scipy.stats.kendalltau.
     """
+    first = array("first", first)
+    second = array("second", second)
     tau = float(stats.kendalltau(first, second, nan_policy="raise").statistic)
     if np.isnan(tau):
         raise ValueError(f"tau is not defined for {first.size} rows when a scoring is constant")
     return tau
 
 
-def discordant_pairs(first: Float64[np.ndarray, " rows"], second: Float64[np.ndarray, " rows"]) -> int:
+def discordant_pairs(
+    first: Float64[np.ndarray, " rows"] | Numbers, second: Float64[np.ndarray, " rows"] | Numbers
+) -> int:
     """Count the pairs of rows that the two scorings put in opposite strict order.
 
     Args:
@@ -98,11 +108,13 @@ def discordant_pairs(first: Float64[np.ndarray, " rows"], second: Float64[np.nda
     Returns:
         The number of reversed pairs; a tie in either scoring reverses nothing.
     """
+    first = array("first", first)
+    second = array("second", second)
     opposite = np.sign(first[:, None] - first[None, :]) * np.sign(second[:, None] - second[None, :]) < 0
     return int(opposite.sum()) // 2
 
 
-def dominance(table: Float64[np.ndarray, "rows tasks"]) -> Bool[np.ndarray, "rows rows"]:
+def dominance(table: Float64[np.ndarray, "rows tasks"] | Numbers) -> Bool[np.ndarray, "rows rows"]:
     """Mark which row is at least as good as which on every task and better on one (Pareto dominance).
 
     No strictly monotone mean, whatever its exponent or weights, puts a dominated row above its dominator.
@@ -116,6 +128,7 @@ def dominance(table: Float64[np.ndarray, "rows tasks"]) -> Bool[np.ndarray, "row
     Raises:
         ValueError: a missing cell.
     """
+    table = array("table", table)
     if np.isnan(table).any():
         raise ValueError(
             f"table has {int(np.isnan(table).sum())} missing cells; dominance needs complete rows"

@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64
 
+from kexue.arrays import Numbers, array
 
-def normalise(table: Float64[np.ndarray, "rows tasks"], reference: int) -> Float64[np.ndarray, "rows tasks"]:
-    r"""Divide every task by the score of a reference row.
 
-    The geometric mean of the ratios is $G(x/r) = G(x)/G(r)$: its order does not depend on the reference.
-    The arithmetic mean of the ratios weighs task i by $1/r_i$: its order does.
+def normalise(
+    table: Float64[np.ndarray, "rows tasks"] | Numbers, reference: int
+) -> Float64[np.ndarray, "rows tasks"]:
+    """Divide every task by the score of a reference row.
+
+    The geometric mean of the ratios is G(x/r) = G(x)/G(r): its order does not depend on the reference.
+    The arithmetic mean of the ratios weighs task i by 1/r_i: its order does.
 
     Args:
         table: scores, shape (rows, tasks).
@@ -24,13 +28,14 @@ def normalise(table: Float64[np.ndarray, "rows tasks"], reference: int) -> Float
 
     Source: Fleming & Wallace, CACM 29(3), 1986.
     """
+    table = array("table", table)
     base = table[reference]
     if not (base > 0).all():
         raise ValueError(f"row {reference} cannot be the reference: it needs positive scores, got {base}")
     return np.asarray(table / base)
 
 
-def error_rates(table: Float64[np.ndarray, "*rows tasks"]) -> Float64[np.ndarray, "*rows tasks"]:
+def error_rates(table: Float64[np.ndarray, "*rows tasks"] | Numbers) -> Float64[np.ndarray, "*rows tasks"]:
     """Turn percent scores into percent errors, 100 - x.
 
     Args:
@@ -42,6 +47,7 @@ def error_rates(table: Float64[np.ndarray, "*rows tasks"]) -> Float64[np.ndarray
     Raises:
         ValueError: a score outside [0, 100].
     """
+    table = array("table", table)
     if ((table < 0) | (table > 100)).any():
         raise ValueError(
             f"an error rate needs scores in [0, 100], got {np.nanmin(table)} to {np.nanmax(table)}"
@@ -50,7 +56,7 @@ def error_rates(table: Float64[np.ndarray, "*rows tasks"]) -> Float64[np.ndarray
 
 
 def logits(
-    table: Float64[np.ndarray, "*rows tasks"], sizes: Float64[np.ndarray, " tasks"]
+    table: Float64[np.ndarray, "*rows tasks"] | Numbers, sizes: Float64[np.ndarray, " tasks"] | Numbers
 ) -> Float64[np.ndarray, "*rows tasks"]:
     r"""Turn percent scores into log-odds, with half an item added to each side so that 0 and 100 stay finite.
 
@@ -68,6 +74,8 @@ def logits(
 
     Source: the empirical logit, Haldane 1956, Anscombe 1956.
     """
+    table = array("table", table)
+    sizes = array("sizes", sizes)
     if ((table < 0) | (table > 100)).any():
         raise ValueError(f"log-odds need scores in [0, 100], got {np.nanmin(table)} to {np.nanmax(table)}")
     if sizes.shape != table.shape[-1:] or not (sizes >= 1).all():
@@ -76,7 +84,7 @@ def logits(
     return np.asarray(np.log((correct + 0.5) / (sizes - correct + 0.5)))
 
 
-def agreement(correlation: Float64[np.ndarray, "*cells"]) -> Float64[np.ndarray, "*cells"]:
+def agreement(correlation: Float64[np.ndarray, "*cells"] | Numbers) -> Float64[np.ndarray, "*cells"]:
     """Map a correlation in percent from [-100, 100] onto [0, 100] by (100 + x) / 2, where means are defined.
 
     Args:
@@ -88,6 +96,7 @@ def agreement(correlation: Float64[np.ndarray, "*cells"]) -> Float64[np.ndarray,
     Raises:
         ValueError: a value outside [-100, 100].
     """
+    correlation = array("correlation", correlation)
     if (np.abs(correlation) > 100).any():
         raise ValueError(
             f"a correlation lies in [-100, 100], got {correlation[np.abs(correlation) > 100][0]}"

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
+from kexue.arrays import Numbers, array
+
 OFFICIAL = "OFFICIAL"
 """The task name under which a tidy board keeps the score it prints."""
 
@@ -69,17 +71,24 @@ def metric_table(board: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
     """Turn one snapshot of a tidy board into a table of metrics, before any pairing.
 
     Args:
-        board: tidy scores of one board and one snapshot: columns row, model, task, metric, score.
+        board: tidy scores of one board and one snapshot: columns row, model, task, metric, score; where it has the columns
+            benchmark and snapshot, they must say so.
         tasks: the tasks wanted, in order.
 
     Returns:
         One line a (row, model), one column a (task, metric), in the order of ``tasks``; NaN for a dash.
 
     Raises:
-        ValueError: more than one board or snapshot, a task that is not there, or two scores for one cell.
+        ValueError: a column that is not there, more than one board or snapshot, a task that is not there, or two scores
+            for one cell.
     """
+    lacking = [
+        column for column in ("row", "model", "task", "metric", "score") if column not in board.columns
+    ]
+    if lacking:
+        raise ValueError(f"board lacks the columns {lacking}, it has {list(board.columns)}")
     for column in ("benchmark", "snapshot"):
-        if board[column].nunique() != 1:
+        if column in board.columns and board[column].nunique() != 1:
             raise ValueError(
                 f"board must hold one {column}, got {sorted(board[column].unique())}; filter it first"
             )
@@ -100,7 +109,8 @@ def task_table(board: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
     """Average the metrics of each task first, as the boards do, so that every task weighs the same.
 
     Args:
-        board: tidy scores of one board and one snapshot: columns row, model, task, metric, score.
+        board: tidy scores of one board and one snapshot: columns row, model, task, metric, score; where it has the columns
+            benchmark and snapshot, they must say so.
         tasks: the tasks wanted, in order.
 
     Returns:
@@ -114,7 +124,7 @@ def task_table(board: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
 
 
 def official_score(
-    table: Float64[np.ndarray, "rows tasks"], tasks: Sequence[str], rule: OfficialRule
+    table: Float64[np.ndarray, "rows tasks"] | Numbers, tasks: Sequence[str], rule: OfficialRule
 ) -> Float64[np.ndarray, " rows"]:
     """Recompute the score a board prints.
 
@@ -129,6 +139,7 @@ def official_score(
     Raises:
         ValueError: a task of the rule has no column.
     """
+    table = array("table", table)
     names = list(tasks)
     absent = [task for task in rule.tasks if task not in names]
     if absent:

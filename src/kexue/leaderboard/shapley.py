@@ -7,11 +7,12 @@ from math import factorial
 import numpy as np
 from jaxtyping import Float64
 
+from kexue.arrays import Numbers, array
 from kexue.leaderboard.ranks import margin
 from kexue.leaderboard.subsets import subset_masks, subset_means
 
 
-def shapley_values(worth: Float64[np.ndarray, " subsets"]) -> Float64[np.ndarray, " tasks"]:
+def shapley_values(worth: Float64[np.ndarray, " subsets"] | Numbers) -> Float64[np.ndarray, " tasks"]:
     r"""Share the worth of the full set among its members.
 
     $$\phi_i = \sum_{S \not\ni i} \frac{|S|!\,(m-|S|-1)!}{m!}\,\big(v(S\cup\{i\}) - v(S)\big).$$
@@ -27,6 +28,7 @@ def shapley_values(worth: Float64[np.ndarray, " subsets"]) -> Float64[np.ndarray
 
     Source: Shapley, A value for n-person games, 1953.
     """
+    worth = array("worth", worth)
     tasks = worth.size.bit_length() - 1
     if tasks < 1 or worth.size != 2**tasks:
         raise ValueError(f"worth needs one number for each of 2^m subsets with m >= 1, got {worth.size}")
@@ -43,7 +45,7 @@ def shapley_values(worth: Float64[np.ndarray, " subsets"]) -> Float64[np.ndarray
 
 
 def margin_shapley(
-    table: Float64[np.ndarray, "rows tasks"], row: int, power: float
+    table: Float64[np.ndarray, "rows tasks"] | Numbers, row: int, power: float
 ) -> Float64[np.ndarray, " tasks"]:
     """Share one row's lead over the best other row among the tasks; the empty set is worth 0.
 
@@ -55,6 +57,7 @@ def margin_shapley(
     Returns:
         Values, shape (tasks,), in the unit of the scores; they sum to the lead over all tasks.
     """
+    table = array("table", table)
     masks = subset_masks(table.shape[1])
     leads = margin(subset_means(table, masks[1:], power), row)
     return shapley_values(np.concatenate([[0.0], leads]))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from kexue.arrays import Numbers, array
 from kexue.leaderboard.means import power_mean
 from kexue.leaderboard.ranks import ranks
 
@@ -35,7 +36,7 @@ def subset_masks(tasks: int) -> Bool[np.ndarray, "subsets tasks"]:
 
 
 def subset_means(
-    table: Float64[np.ndarray, "rows tasks"], masks: Bool[np.ndarray, "subsets tasks"], power: float
+    table: Float64[np.ndarray, "rows tasks"] | Numbers, masks: Bool[np.ndarray, "subsets tasks"], power: float
 ) -> Float64[np.ndarray, "subsets rows"]:
     """Take the power mean of every row over every subset of tasks.
 
@@ -50,6 +51,7 @@ def subset_means(
     Raises:
         ValueError: an empty subset, or a cell that ``power_mean`` refuses.
     """
+    table = array("table", table)
     if not masks.any(axis=1).all():
         raise ValueError("masks holds an empty subset, which has no mean; leave it out")
     if np.isnan(table).any():
@@ -63,7 +65,7 @@ def subset_means(
 
 
 def phase_diagram(
-    table: Float64[np.ndarray, "rows tasks"],
+    table: Float64[np.ndarray, "rows tasks"] | Numbers,
     masks: Bool[np.ndarray, "sets tasks"],
     powers: Sequence[float],
     row: int,
@@ -79,11 +81,12 @@ def phase_diagram(
     Returns:
         Its rank (1 best; ties share the better rank), shape (sets, powers).
     """
+    table = array("table", table)
     columns = [ranks(subset_means(table, masks, power))[:, row] for power in powers]
     return np.stack(columns, axis=1)
 
 
-def variance_shares(values: Float64[np.ndarray, "first second"]) -> dict[str, float]:
+def variance_shares(values: Float64[np.ndarray, "first second"] | Numbers) -> dict[str, float]:
     r"""Split the variance of a two-way table into its row effect, column effect and interaction.
 
     $$y_{ij} = \mu + a_i + b_j + e_{ij}.$$
@@ -99,6 +102,7 @@ def variance_shares(values: Float64[np.ndarray, "first second"]) -> dict[str, fl
 
     Source: two-way analysis of variance without replication.
     """
+    values = array("values", values)
     centred = values - values.mean()
     total = float((centred**2).sum())
     if not total > 0:

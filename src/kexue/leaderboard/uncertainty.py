@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64
 
+from kexue.arrays import Numbers, array
+
 
 def rounding_draws(
-    table: Float64[np.ndarray, "*cells"],
+    table: Float64[np.ndarray, "*cells"] | Numbers,
     *,
     draws: int,
     generator: np.random.Generator,
     half_unit: float = 0.05,
     bounds: tuple[float, float] = (-100.0, 100.0),
-) -> Float64[np.ndarray, draws * cells]:
+) -> Float64[np.ndarray, "draws ..."]:
     """Draw scores that print as the table prints them: uniform within half a unit of the last digit.
 
     Args:
@@ -29,6 +31,7 @@ def rounding_draws(
     Raises:
         ValueError: draws < 1, half_unit < 0, a missing cell or one out of bounds.
     """
+    table = array("table", table)
     _check(table, draws, bounds)
     if half_unit < 0:
         raise ValueError(f"half_unit must not be negative, got {half_unit}")
@@ -37,8 +40,8 @@ def rounding_draws(
 
 
 def sampling_draws(
-    table: Float64[np.ndarray, "*rows tasks"],
-    sizes: Float64[np.ndarray, "... tasks"],
+    table: Float64[np.ndarray, "*rows tasks"] | Numbers,
+    sizes: Float64[np.ndarray, "... tasks"] | Numbers,
     *,
     draws: int,
     generator: np.random.Generator,
@@ -64,6 +67,8 @@ def sampling_draws(
 
     Source: Brown, Cai & DasGupta, Interval estimation for a binomial proportion, 2001.
     """
+    table = array("table", table)
+    sizes = array("sizes", sizes)
     _check(table, draws, (0.0, 100.0))
     if sizes.shape not in (table.shape[-1:], table.shape) or not (sizes >= 1).all():
         raise ValueError(f"sizes must be {table.shape[-1]} numbers of items (a row), at least 1, got {sizes}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64
 
+from kexue.arrays import Numbers, array
 from kexue.leaderboard.ranks import ranks
 
 
@@ -17,7 +18,7 @@ def _complete(table: Float64[np.ndarray, "rows tasks"]) -> Float64[np.ndarray, "
     return table
 
 
-def pairwise_support(table: Float64[np.ndarray, "rows tasks"]) -> Float64[np.ndarray, "rows rows"]:
+def pairwise_support(table: Float64[np.ndarray, "rows tasks"] | Numbers) -> Float64[np.ndarray, "rows rows"]:
     """Count the tasks that prefer one row to another; a tie gives half a task to each side.
 
     Args:
@@ -26,6 +27,7 @@ def pairwise_support(table: Float64[np.ndarray, "rows tasks"]) -> Float64[np.nda
     Returns:
         ``result[i, j]`` tasks prefer row i to row j, shape (rows, rows); 0 on the diagonal.
     """
+    table = array("table", table)
     table = _complete(table)
     support = (table[:, None, :] > table[None, :, :]).sum(-1) + 0.5 * (
         table[:, None, :] == table[None, :, :]
@@ -34,7 +36,7 @@ def pairwise_support(table: Float64[np.ndarray, "rows tasks"]) -> Float64[np.nda
     return np.asarray(support)
 
 
-def borda(table: Float64[np.ndarray, "rows tasks"]) -> Float64[np.ndarray, " rows"]:
+def borda(table: Float64[np.ndarray, "rows tasks"] | Numbers) -> Float64[np.ndarray, " rows"]:
     """Borda count: a row earns from each task the number of rows it beats there (half for a tie).
 
     Args:
@@ -45,10 +47,11 @@ def borda(table: Float64[np.ndarray, "rows tasks"]) -> Float64[np.ndarray, " row
 
     Source: Colombo et al., arXiv 2202.03799 (as the approximation of Kemeny's consensus).
     """
+    table = array("table", table)
     return np.asarray(pairwise_support(table).sum(axis=1))
 
 
-def plurality(table: Float64[np.ndarray, "rows tasks"]) -> Float64[np.ndarray, " rows"]:
+def plurality(table: Float64[np.ndarray, "rows tasks"] | Numbers) -> Float64[np.ndarray, " rows"]:
     """Plurality: each task gives one vote to its best row; rows tied at the top share it.
 
     Args:
@@ -59,11 +62,12 @@ def plurality(table: Float64[np.ndarray, "rows tasks"]) -> Float64[np.ndarray, "
 
     Source: Rofin et al., Vote'n'Rank, EACL 2023.
     """
+    table = array("table", table)
     top = _complete(table) == table.max(axis=0)
     return np.asarray((top / top.sum(axis=0)).sum(axis=1))
 
 
-def dowdall(table: Float64[np.ndarray, "rows tasks"]) -> Float64[np.ndarray, " rows"]:
+def dowdall(table: Float64[np.ndarray, "rows tasks"] | Numbers) -> Float64[np.ndarray, " rows"]:
     """Dowdall: the k-th place of a task is worth 1/k; tied rows share the mean worth of the places they take.
 
     Args:
@@ -74,6 +78,7 @@ def dowdall(table: Float64[np.ndarray, "rows tasks"]) -> Float64[np.ndarray, " r
 
     Source: Rofin et al., Vote'n'Rank, EACL 2023.
     """
+    table = array("table", table)
     scores = _complete(table).T
     best = ranks(np.ascontiguousarray(scores), ties="min").astype(int)
     worst = ranks(np.ascontiguousarray(scores), ties="max").astype(int)
@@ -81,7 +86,7 @@ def dowdall(table: Float64[np.ndarray, "rows tasks"]) -> Float64[np.ndarray, " r
     return np.asarray(((harmonic[worst] - harmonic[best - 1]) / (worst - best + 1)).sum(axis=0))
 
 
-def copeland(table: Float64[np.ndarray, "rows tasks"]) -> Float64[np.ndarray, " rows"]:
+def copeland(table: Float64[np.ndarray, "rows tasks"] | Numbers) -> Float64[np.ndarray, " rows"]:
     """Copeland: duels won minus duels lost, a duel being won by the row that more tasks prefer.
 
     Args:
@@ -92,11 +97,12 @@ def copeland(table: Float64[np.ndarray, "rows tasks"]) -> Float64[np.ndarray, " 
 
     Source: Rofin et al., Vote'n'Rank, EACL 2023.
     """
+    table = array("table", table)
     support = pairwise_support(table)
     return np.asarray(np.sign(support - support.T).sum(axis=1))
 
 
-def condorcet_winner(table: Float64[np.ndarray, "rows tasks"]) -> int | None:
+def condorcet_winner(table: Float64[np.ndarray, "rows tasks"] | Numbers) -> int | None:
     """The row that wins its duel against every other row, if there is one.
 
     Args:
@@ -107,6 +113,7 @@ def condorcet_winner(table: Float64[np.ndarray, "rows tasks"]) -> int | None:
 
     Source: Rofin et al., Vote'n'Rank, EACL 2023.
     """
+    table = array("table", table)
     net = copeland(table)
     best = int(net.argmax())
     return best if net[best] == table.shape[0] - 1 else None

@@ -15,6 +15,7 @@ from typing import Any
 import kexue
 
 LIBRARY = Path(kexue.__file__).resolve().parents[1]  # the folder that holds the package
+_AROUND = ("kexue.press", "kexue.cli", "kexue.claims")
 REPOSITORY, BASE_URL = "KEXUE_REPOSITORY", "KEXUE_BASE_URL"
 
 
@@ -122,9 +123,11 @@ def store_folder(root: Path) -> Path:
     return Path(os.environ.get("KEXUE_STORE") or root / ".kexue").resolve()
 
 
-def is_press(module: str) -> bool:
-    """Whether a module is of the press or the command line, which run chapters and are part of none."""
-    return any(module == name or module.startswith(name + ".") for name in ("kexue.press", "kexue.cli"))
+def decides_nothing(module: str) -> bool:
+    """Whether no number of a run depends on a module: of the press and the command line, which run chapters and are part
+    of none, and of the claims, by which the numbers are judged anew whenever they are shown.
+    """
+    return any(module == name or module.startswith(name + ".") for name in _AROUND)
 
 
 def signal_name(number: int) -> str:

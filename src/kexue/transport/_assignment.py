@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import lap
 import numpy as np
-import ot
 from jaxtyping import Float64, Int64
 
 START_FROM = 128  # points; below, the solver is done before a start is found
@@ -139,11 +139,16 @@ def network(
     Raises:
         RuntimeError: when the solver gives up.
     """
-    shift = min(0.0, float(cost.min()))  # POT calls a problem infeasible whose costs are all negative
+    import ot  # late: seconds, for what sets of one size with equal masses never need
+
+    # POT's tolerances are absolute: for it the largest cost lies between ½ and 1, by a power of two, which is exact
+    exponent = math.frexp(float(np.abs(cost).max()))[1]
+    scaled = np.ldexp(cost, -exponent)
+    shift = min(0.0, float(scaled.min()))  # POT calls a problem infeasible whose costs are all negative
     plan, log = ot.emd(
         a,
         b,
-        cost - shift if shift < 0 else cost,
+        scaled - shift if shift < 0 else scaled,
         numItermax=PIVOTS,
         log=True,
         center_dual=False,
@@ -153,7 +158,7 @@ def network(
         raise RuntimeError(
             f"the network simplex did not finish on {cost.shape[0]} × {cost.shape[1]}: {log['warning']}"
         )
-    return plan, log["u"] + shift
+    return plan, np.ldexp(log["u"] + shift, exponent)
 
 
 def prices(cost: Float64[np.ndarray, "n n"], columns: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:

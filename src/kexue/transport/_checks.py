@@ -7,6 +7,11 @@ import math
 import torch
 from torch import Tensor
 
+from kexue.checks import call_for, described
+
+LEAST_SPREAD = (
+    1e-150  # of the largest distance: the squares of much smaller ones lose their digits, then vanish
+)
 MASS_TOLERANCE = 1e-5  # a float32 softmax over thousands of points sums to one no better than this
 
 
@@ -29,7 +34,9 @@ def points(name: str, value: Tensor) -> None:
 def table(name: str, value: Tensor) -> None:
     """As `points`, without a look at the entries."""
     if not isinstance(value, Tensor) or not value.is_floating_point():
-        raise TypeError(f"{name} must be a floating-point tensor, got {getattr(value, 'dtype', type(value))}")
+        raise TypeError(
+            f"{name} must be a floating-point tensor, got {described(value)}: give {call_for(name, value)}"
+        )
     shape = value.shape
     if len(shape) != 2 or 0 in shape:
         raise ValueError(f"{name} must have shape (points ≥ 1, coordinates ≥ 1), got {tuple(shape)}")
@@ -72,6 +79,29 @@ def stacks(x: Tensor, y: Tensor) -> None:
                 f"{name} must have shape (sets, points ≥ 1, coordinates ≥ 1), got {tuple(value.shape)}"
             )
     tables(x.flatten(0, 1), y.flatten(0, 1))
+
+
+def spread(largest: float, x: Tensor, y: Tensor) -> None:
+    """Two point sets whose distances a float64 can hold, each the root of a sum of squares.
+
+    Args:
+        largest: the largest distance that was computed.
+        x: shape (n, d).
+        y: shape (m, d).
+
+    Raises:
+        ValueError: for points that are not finite, or so far apart or so close together that the squares of their
+            distances overflow or underflow. Points that all coincide are at distance zero.
+    """
+    if not math.isfinite(largest):
+        points("x", x)
+        points("y", y)
+        raise ValueError("x and y must lie closer together: their distances overflow")
+    if largest < LEAST_SPREAD and bool((torch.cat([x, y]) != x[0]).any()):
+        raise ValueError(
+            f"x and y must lie farther apart: the largest of their distances is {largest:g}, and the squares of those "
+            f"below {LEAST_SPREAD:g} underflow; multiply both by a power of two"
+        )
 
 
 def alike(x: Tensor, y: Tensor) -> None:

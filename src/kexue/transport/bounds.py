@@ -84,7 +84,7 @@ def semidual_bound(values_x: Float[Tensor, " n"], x: Float[Tensor, "n d"], y: Fl
 
     Returns:
         The bound, in float64. The zero function gives the mean distance to the nearest neighbour, which in high
-        dimension is already most of a batch's W1.
+            dimension is already most of a batch's W1.
 
     Raises:
         TypeError, ValueError: as `c_transform`.

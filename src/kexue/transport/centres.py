@@ -170,27 +170,6 @@ def ot_means(
     return Balanced(best.to(points.dtype), tuple(course))
 
 
-def draw_centres(
-    centres: Float[Tensor, "k d"], size: int, *, generator: torch.Generator
-) -> Float[Tensor, "size d"]:
-    """A batch of centres drawn independently, as a generator would draw them (some twice, some never).
-
-    Args:
-        centres: shape (k, d).
-        size: points of the batch ≥ 1.
-        generator: source of randomness, on the CPU.
-
-    Returns:
-        Shape (size, d), dtype and device of the centres. The centres themselves are the batch "all distinct".
-
-    Raises:
-        TypeError, ValueError: for centres as for points in `wasserstein`, or size < 1.
-    """
-    _checks.points("centres", centres)
-    _checks.whole("size", size, 1)
-    return centres[torch.randint(len(centres), (size,), generator=generator).to(centres.device)]
-
-
 def _ready(points: Tensor, count: int) -> None:
     _checks.points("points", points)
     _checks.whole("count", count, 1, len(points))

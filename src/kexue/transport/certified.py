@@ -66,6 +66,7 @@ def certified_wasserstein(
     cost = distances(x.detach().double(), y.detach().double())
     a, b = _masses("weights_x", weights_x, x), _masses("weights_y", weights_y, y)
     largest = float(cost.max())
+    _checks.spread(largest, x, y)
     f, g = torch.zeros_like(a), torch.zeros_like(b)
     log_a, log_b = a.log(), b.log()
     epsilon, steps = largest / 4, 0

@@ -7,6 +7,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, relu
 
+from kexue.progress import progress
+
 
 class Classifier(nn.Module):
     """A perceptron of two hidden layers; the second, after its ReLU, are the features.
@@ -70,7 +72,7 @@ def train_classifier(
             for parameter in layer.parameters():
                 parameter.uniform_(-bound, bound, generator=generator)
     optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
-    for _ in range(steps):
+    for _ in progress(range(steps), "classifier"):
         chosen = torch.randint(len(images), (batch,), generator=generator, device=images.device)
         loss = cross_entropy(network(images[chosen]), labels[chosen])
         optimiser.zero_grad(set_to_none=True)

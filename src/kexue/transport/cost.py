@@ -38,7 +38,7 @@ def distances(x: Float[Tensor, "*k n d"], y: Float[Tensor, "*k m d"]) -> Float[T
         return _differences(x, y)
     graph = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
     if not graph and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64):
-        return torch.from_numpy(euclidean(x.detach().numpy(), y.detach().numpy())[0])
+        return torch.from_numpy(euclidean(x.detach().numpy(), y.detach().numpy()))
     centre = x[..., :1, :]
     for moved in (False, True):  # far from the origin everything seems close
         a, b = (x - centre, y - centre) if moved else (x, y)
@@ -55,9 +55,7 @@ def distances(x: Float[Tensor, "*k n d"], y: Float[Tensor, "*k m d"]) -> Float[T
     return _differences(x, y)
 
 
-def euclidean(
-    x: Float[np.ndarray, "*k n d"], y: Float[np.ndarray, "*k m d"]
-) -> tuple[Float[np.ndarray, "*k n m"], bool]:
+def euclidean(x: Float[np.ndarray, "*k n d"], y: Float[np.ndarray, "*k m d"]) -> Float[np.ndarray, "*k n m"]:
     """As `distances`, for arrays on the CPU.
 
     Args:
@@ -65,13 +63,13 @@ def euclidean(
         y: shape (…, m, d), of the same dtype.
 
     Returns:
-        Distances, shape (…, n, m), of that dtype; and whether the squares of the points prove them finite.
+        Distances, shape (…, n, m), of that dtype.
     """
     if x.shape[-1] <= FEW_COORDINATES:
         # of so few coordinates one pass more costs nothing; four times the squares bounds those of the distances
         proven = math.isfinite(4 * (float(np.vdot(x, x)) + float(np.vdot(y, y))))
         planar = proven and x.shape[-1] == 2 and x.dtype == np.float64
-        return (_in_the_plane(x, y) if planar else _by_coordinate(x, y)), proven
+        return _in_the_plane(x, y) if planar else _by_coordinate(x, y)
     share = np.finfo(x.dtype).eps ** CANCELLATION
     with np.errstate(over="ignore", invalid="ignore"):
         for centre in (None, x[..., :1, :]):  # far from the origin everything seems close
@@ -84,14 +82,14 @@ def euclidean(
             limit = share * scale
             if np.minimum.reduce(squared, None) >= limit:
                 np.sqrt(squared, out=squared)
-                return squared, True
+                return squared
             close = np.nonzero(squared < limit)
             if 20 * len(close[0]) <= squared.size:
                 np.sqrt(np.maximum(squared, 0, out=squared), out=squared)
                 moved = x[close[:-1]] - y[close[:-2] + close[-1:]]
                 squared[close] = np.sqrt(np.vecdot(moved, moved))
-                return squared, True
-        return _by_coordinate(x, y), math.isfinite(4 * scale)
+                return squared
+        return _by_coordinate(x, y)
 
 
 def _in_the_plane(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""The distance a mini-batch sees, its debiased version, and the batch size from which real data win.
+"""Around the distance that a mini-batch sees: batches without a shared point, the size from which real data win.
 
 Three numbers are called "the Wasserstein distance": of the populations, of two fixed finite sets (`exact`), and the
 expected distance W̄_m(μ, ν) = E W1(μ̂_m, ν̂_m) of fresh batches, which is never below the first, falls with m, and is
-positive even for μ = ν. This module measures the third.
+positive even for μ = ν. Its debiased version is `oracle.debiased_loss`.
 """
 
 from __future__ import annotations
@@ -10,26 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 from torch import Tensor
 
 from kexue.transport import _checks
 from kexue.transport.cost import distances
-from kexue.transport.exact import wasserstein_batch
 
 Sampler = Callable[[int, torch.Generator], Tensor]
 """(size, generator) → a fresh batch of shape (size, d)."""
-
-
-class Estimate(NamedTuple):
-    """A mean over independent draws, its standard error, and the draws."""
-
-    mean: float
-    error: float
-    draws: Float64[Tensor, " draws"]
 
 
 def from_pool(points: Float[Tensor, "n d"]) -> Sampler:
@@ -52,81 +42,6 @@ def from_pool(points: Float[Tensor, "n d"]) -> Sampler:
         return points[order[:size].to(points.device)]
 
     return draw
-
-
-def batch_wasserstein(
-    draw_x: Sampler,
-    draw_y: Sampler,
-    size: int,
-    *,
-    draws: int,
-    generator: torch.Generator,
-    threads: int | None = None,
-) -> Estimate:
-    """W̄_m(μ, ν): the mean of exact W1 between independent batches.
-
-    Args:
-        draw_x: sampler of μ.
-        draw_y: sampler of ν; over finite pools it must not share points with μ's where they are to be independent.
-        size: m ≥ 1.
-        draws: number of pairs of batches ≥ 2.
-        generator: source of randomness, handed to the samplers.
-        threads: as `wasserstein_batch`.
-
-    Returns:
-        The mean, its standard error over the draws, and the draws.
-
-    Raises:
-        ValueError: for a size or number of draws out of range.
-    """
-    _checks.whole("size", size, 1)
-    _checks.whole("draws", draws, 2)
-    pairs = [(draw_x(size, generator), draw_y(size, generator)) for _ in range(draws)]
-    return _estimate(wasserstein_batch(*zip(*pairs, strict=True), threads=threads))
-
-
-def debiased_wasserstein(
-    draw_x: Sampler,
-    draw_y: Sampler,
-    size: int,
-    *,
-    draws: int,
-    generator: torch.Generator,
-    threads: int | None = None,
-) -> Estimate:
-    """2 W̄_m(μ, ν) − W̄_m(μ, μ) − W̄_m(ν, ν), estimated without bias from two batches of each law that never share a draw.
-
-    It is no estimate of W1 but another divergence, zero for μ = ν.
-
-    One draw is W(x, y) + W(x′, y′) − W(x, x′) − W(y, y′), with x, x′ the halves of one batch of 2m of μ, and so y, y′.
-    At m = 1 it is the energy distance, which is zero only for μ = ν; for larger m the sign is not guaranteed.
-
-    Args:
-        draw_x: sampler of μ; asked for 2m points at once, so that a pool without replacement keeps the halves disjoint.
-        draw_y: sampler of ν.
-        size: m ≥ 1.
-        draws: number of draws ≥ 2.
-        generator: source of randomness, handed to the samplers.
-        threads: as `wasserstein_batch`.
-
-    Returns:
-        The mean, its standard error over the draws, and the draws.
-
-    Raises:
-        ValueError: for a size or number of draws out of range.
-
-    Source: Salimans et al. (2018) and Bellemare et al. (2017) for the form; not in the article.
-    """
-    _checks.whole("size", size, 1)
-    _checks.whole("draws", draws, 2)
-    left, right = [], []
-    for _ in range(draws):
-        x, other_x = torch.split(draw_x(2 * size, generator), size)
-        y, other_y = torch.split(draw_y(2 * size, generator), size)
-        left += [x, other_x, x, y]
-        right += [y, other_y, other_x, other_y]
-    values = wasserstein_batch(left, right, threads=threads).view(draws, 4)
-    return _estimate(values @ values.new_tensor([1.0, 1.0, -1.0, -1.0]))
 
 
 def crossover(sizes: Sequence[int], real: Sequence[float], rival: Sequence[float]) -> float | None:
@@ -191,7 +106,3 @@ def intrinsic_dimension(points: Float[Tensor, "n d"], neighbours: int = 10) -> f
         raise ValueError("points must be distinct: the nearest neighbour of some lies at distance zero")
     logs = torch.log(radii[:, -1:] / radii[:, :-1]).sum(1)
     return (neighbours - 1) / float(logs.mean())
-
-
-def _estimate(draws: Tensor) -> Estimate:
-    return Estimate(float(draws.mean()), float(draws.std()) / math.sqrt(len(draws)), draws)

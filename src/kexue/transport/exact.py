@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
+from kexue.checks import tensor
 from kexue.transport import _assignment, _checks
 from kexue.transport._line import line_potential, monotone_coupling
 from kexue.transport.cost import FEW_COORDINATES, distances, euclidean
@@ -60,19 +61,19 @@ class Transport(NamedTuple):
 
 
 def wasserstein(
-    x: Float[Tensor, "n d"],
-    y: Float[Tensor, "m d"],
+    x: Float[Tensor | np.ndarray, "n d"],
+    y: Float[Tensor | np.ndarray, "m d"],
     *,
-    weights_x: Float[Tensor, " n"] | None = None,
-    weights_y: Float[Tensor, " m"] | None = None,
-    metric: Literal["euclidean"] | Float[Tensor, "n m"] = "euclidean",
+    weights_x: Float[Tensor | np.ndarray, " n"] | None = None,
+    weights_y: Float[Tensor | np.ndarray, " m"] | None = None,
+    metric: Literal["euclidean"] | Float[Tensor | np.ndarray, "n m"] = "euclidean",
     coupling: bool = False,
     potentials: bool = False,
 ) -> Transport:
     """Exact W1 between two finite sets: min over couplings π of Σ π_ij c(x_i, y_j), c Euclidean by default.
 
     Args:
-        x: points, shape (n, d), any floating dtype and device.
+        x: points, shape (n, d), any floating dtype and device; a numpy array serves as well, here and below.
         y: points, shape (m, d), same dtype and device.
         weights_x: masses of x, shape (n,), sum 1 within 1e-5 (then normalised); default 1/n each.
         weights_y: masses of y, shape (m,); default 1/m each.
@@ -82,7 +83,7 @@ def wasserstein(
 
     Returns:
         The value as a float, and the rest on the device of x, masses and potentials in float64. No gradient passes:
-        `oracle.exact_loss` has one.
+            `oracle.exact_loss` has one.
 
     Raises:
         TypeError: for tensors that are not floating point.
@@ -90,10 +91,11 @@ def wasserstein(
 
     Source: Kantorovich's linear programme; Stanczuk et al., arXiv 2103.01678, use it on mini-batches.
     """
+    x, y = tensor("x", x), tensor("y", y)
     _checks.tables(x, y)
     (n, d), m = x.shape, y.shape[0]
-    a = None if weights_x is None else _checks.weights("weights_x", weights_x, n)
-    b = None if weights_y is None else _checks.weights("weights_y", weights_y, m)
+    a = None if weights_x is None else _checks.weights("weights_x", tensor("weights_x", weights_x), n)
+    b = None if weights_y is None else _checks.weights("weights_y", tensor("weights_y", weights_y), m)
     if isinstance(metric, str):
         if metric != "euclidean":
             raise ValueError(f'metric must be "euclidean" or a cost matrix, got {metric!r}')
@@ -105,6 +107,7 @@ def wasserstein(
         if n == m and a is None and b is None and not coupling and not potentials:
             return Transport(_assignment.least_cost(costs, levels=_many(d)) / n, None, None, JV)
         return _solve(costs, x.device, a, b, coupling, potentials)
+    metric = tensor("metric", metric)
     if metric.shape != (n, m):
         raise ValueError(f"metric must have shape ({n}, {m}), a cost a pair; got {tuple(metric.shape)}")
     _checks.pair(x, y)
@@ -114,8 +117,8 @@ def wasserstein(
 
 
 def wasserstein_batch(
-    x: Float[Tensor, "batch n d"] | Sequence[Tensor],
-    y: Float[Tensor, "batch m d"] | Sequence[Tensor],
+    x: Float[Tensor | np.ndarray, "batch n d"] | Sequence[Tensor | np.ndarray],
+    y: Float[Tensor | np.ndarray, "batch m d"] | Sequence[Tensor | np.ndarray],
     *,
     threads: int | None = None,
 ) -> Float64[Tensor, " batch"]:
@@ -132,6 +135,7 @@ def wasserstein_batch(
     Raises:
         TypeError, ValueError: as `wasserstein`; also when x and y differ in length.
     """
+    x, y = (torch.from_numpy(sets) if isinstance(sets, np.ndarray) else sets for sets in (x, y))
     if len(x) != len(y):
         raise ValueError(f"x and y must hold as many point sets, got {len(x)} and {len(y)}")
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -171,17 +175,18 @@ def _many(coordinates: int) -> bool:
 
 
 def _costs(x: Tensor, y: Tensor) -> np.ndarray:
-    """Distances in float64 of points, or of stacks of them, checked: on the CPU, contiguous, all finite."""
+    """Distances in float64 of points, or of stacks of them, checked: on the CPU, contiguous, none lost to its range."""
     if x.is_cuda:
         cost: np.ndarray = distances(x.detach().double(), y.detach().double()).cpu().numpy()
     else:
-        cost, proven = euclidean(_array(x), _array(y))
-        if proven:
-            return cost
-    if not np.isfinite(cost).all():
-        _checks.points("x", x.flatten(0, -2))
-        _checks.points("y", y.flatten(0, -2))
-        raise ValueError("x and y must lie closer together: their distances overflow")
+        cost = euclidean(_array(x), _array(y))
+    if cost.ndim == 2:
+        if not _checks.LEAST_SPREAD <= (largest := np.maximum.reduce(cost, None)) < np.inf:
+            _checks.spread(float(largest), x, y)
+        return cost
+    of_each = cost.max(axis=(1, 2))
+    for place in np.flatnonzero(~((of_each >= _checks.LEAST_SPREAD) & (of_each < np.inf))):
+        _checks.spread(float(of_each[place]), x[place], y[place])
     return cost
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
@@ -87,27 +85,6 @@ def frechet_floor(
         order = torch.randperm(len(features), generator=generator).to(features.device)
         values.append(frechet_distance(features[order[:size]], features[order[size : 2 * size]]))
     return torch.tensor(values, dtype=torch.float64)
-
-
-def features_of(
-    function: Callable[[Tensor], Tensor], points: Float[Tensor, "n ..."], *, block: int = 1024
-) -> Float64[Tensor, "n features"]:
-    """A feature function's values at all points, without gradient, a block at a time.
-
-    Args:
-        function: maps a block of points, shape (b, …), to features, shape (b, …), flattened here.
-        points: shape (n, …).
-        block: points a call ≥ 1.
-
-    Returns:
-        Features, float64, on the device of what the function returns.
-
-    Raises:
-        ValueError: for block < 1.
-    """
-    _checks.whole("block", block, 1)
-    with torch.no_grad():
-        return torch.cat([function(part).flatten(1).double() for part in torch.split(points, block)])
 
 
 def _moments(features: Tensor) -> tuple[Tensor, Tensor]:

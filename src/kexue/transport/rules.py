@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
-from kexue.transport.stack import input_gradient
+from kexue.transport.stack import input_gradient, values
 
 OBJECTIVES = ("wasserstein", "c-transform", "soft c-transform", "non-saturating", "hinge", "least squares")
 
@@ -138,9 +138,8 @@ class Rules:
 
         The c-transform critic is no Lipschitz function: the difference of its means says nothing.
         """
-        on_real, on_fake = critic(real), critic(fake)
-        values = on_real.mean(1) - on_fake.mean(1)
-        return self._with_semiduals(values, on_real, real, fake)
+        on_real, on_fake = values(critic, real), values(critic, fake)
+        return self._with_semiduals(on_real.mean(1) - on_fake.mean(1), on_real, real, fake)
 
     def critic_loss(
         self,
@@ -157,8 +156,12 @@ class Rules:
             real: real batches.
             fake: fake batches of the same size.
             generator: draws the places of the penalties.
+
+        Raises:
+            ValueError: when the critic returns another shape.
         """
-        on_real, on_fake = critic(torch.cat((real, fake), 1)).split((real.shape[1], fake.shape[1]), 1)
+        both = values(critic, torch.cat((real, fake), 1))
+        on_real, on_fake = torch.split(both, [real.shape[1], fake.shape[1]], 1)
         loss = on_fake.mean(1) - on_real.mean(1)  # Wasserstein; the rows of other objectives are overwritten
         loss = -self._with_semiduals(-loss, on_real, real, fake)
         for objective, (at_real, at_fake) in _CLASSIFIERS.items():
@@ -174,14 +177,14 @@ class Rules:
         self, critic: nn.Module, real: Float[Tensor, "k n d"], fake: Float[Tensor, "k m d"]
     ) -> Float[Tensor, " k"]:
         """What each generator minimises: the part of its critic's objective that depends on the fake points."""
-        on_fake = critic(fake)
+        on_fake = values(critic, fake)
         loss: Tensor = -on_fake.mean(1)  # Wasserstein and hinge
         if len(rows := self._of["non-saturating"]):
             loss = loss.index_copy(0, rows, softplus(-on_fake[rows]).mean(1))
         if len(rows := self._of["least squares"]):
             loss = loss.index_copy(0, rows, (on_fake[rows] - 1).square().mean(1))
         if len(self._of["c-transform"]) or len(self._of["soft c-transform"]):
-            loss = self._with_semiduals(loss, critic(real).detach(), real, fake)
+            loss = self._with_semiduals(loss, values(critic, real).detach(), real, fake)
         return loss
 
     @torch.no_grad()
@@ -194,16 +197,16 @@ class Rules:
                     chosen.clamp_(-rule.clip, rule.clip)
 
     def _with_semiduals(
-        self, values: Tensor, on_real: Tensor, real: Tensor, fake: Tensor
+        self, reports: Tensor, on_real: Tensor, real: Tensor, fake: Tensor
     ) -> Float[Tensor, " k"]:
         if len(rows := self._of["c-transform"]):
             f = on_real[rows]
-            values = values.index_copy(0, rows, semidual(f, real[rows], fake[rows]))
+            reports = reports.index_copy(0, rows, semidual(f, real[rows], fake[rows]))
         if len(rows := self._of["soft c-transform"]):
             f = on_real[rows]
             soft = soft_semidual(f, real[rows], fake[rows], self._epsilon[rows])
-            values = values.index_copy(0, rows, soft)
-        return values
+            reports = reports.index_copy(0, rows, soft)
+        return reports
 
     def _penalty(
         self, critic: nn.Module, real: Tensor, fake: Tensor, generator: torch.Generator

@@ -16,6 +16,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
+from kexue.checks import returned
+
 SLOPE = 0.2  # of the leaky ReLU
 
 
@@ -66,7 +68,7 @@ class StackedMLP(nn.Module):
         for inner, offset in hidden:
             x = leaky_relu(torch.baddbmm(offset, x, inner), SLOPE)
         x = torch.baddbmm(bias, x, weight)
-        return x if self.output is None else self.output(x)
+        return x if self.output is None else returned("output", self.output(x), x.shape, x.shape)
 
 
 class StackedCritic(StackedMLP):
@@ -188,6 +190,23 @@ def critic_of(critics: StackedCritic, row: int) -> StackedCritic:
     return alone
 
 
+def values(
+    critic: nn.Module, x: Float[Tensor, "k n d"], rows: Int64[Tensor, " rows"] | None = None
+) -> Float[Tensor, "k n"]:
+    """f(x) of any critic, one number a point.
+
+    Args:
+        critic: maps (k, n, d) to (k, n); one that knows no `rows` is only asked for all.
+        x: points, shape (k, n, d).
+        rows: the critics meant, None: all.
+
+    Raises:
+        ValueError: when the critic returns another shape, such as (k, n, 1) or a mean over the points.
+    """
+    found = critic(x) if rows is None else critic(x, rows)
+    return returned("critic", found, x.shape[:2], x.shape)
+
+
 def input_gradient(
     critic: nn.Module, x: Float[Tensor, "k n d"], rows: Int64[Tensor, " rows"] | None = None
 ) -> Float[Tensor, "k n d"]:
@@ -200,10 +219,13 @@ def input_gradient(
 
     Returns:
         Gradients, shape (k, n, d).
+
+    Raises:
+        ValueError: when the critic, or its own `input_gradient`, returns another shape.
     """
     own: Callable[..., Tensor] | None = getattr(critic, "input_gradient", None)
     if own is not None:
-        return own(x, rows)
+        return returned("critic.input_gradient", own(x, rows), x.shape, x.shape)
     points = x.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(critic(points, rows).sum(), points, create_graph=True)
+    (gradient,) = torch.autograd.grad(values(critic, points, rows).sum(), points, create_graph=True)
     return gradient

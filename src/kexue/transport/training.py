@@ -10,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from kexue.checkpoint import Checkpoint, Stateful
+from kexue.checks import returned
+from kexue.progress import progress
 from kexue.transport.rules import Rules
 from kexue.transport.stack import StackedCritic
 
@@ -45,17 +47,17 @@ def train_critics(
         learning_rate: of Adam, β = (0, 0.9).
 
     Raises:
-        ValueError: for steps < 0 or a batch below 1.
+        ValueError: for steps < 0 or a batch below 1; when a function given returns another shape than it should.
     """
     _sizes(steps, batch)
     optimiser = _adam(critic, learning_rate)
-    for _ in range(steps):
+    for _ in progress(range(steps), "critics"):
         _critic_step(
             critic,
             rules,
             optimiser,
-            _each(draw_real(batch), rules),
-            _each(draw_fake(batch), rules),
+            _drawn("draw_real", draw_real, batch, len(rules)),
+            _drawn("draw_fake", draw_fake, batch, len(rules)),
             generator,
         )
 
@@ -100,7 +102,8 @@ def train_gans(
         What `watch` returned, in order; with a checkpoint, plain numbers, tensors, tuples and lists of them.
 
     Raises:
-        ValueError: for steps < 0, a batch, `every` or critic_steps below 1.
+        ValueError: for steps < 0, a batch, `every` or critic_steps below 1; when a function given returns another shape
+            than it should.
         Paused: when the checkpoint's time is up before the last step.
     """
     _sizes(steps, batch, critic_steps=critic_steps, every=every)
@@ -112,18 +115,20 @@ def train_gans(
         "of_critic": of_critic,
     }
     done, seen = (0, []) if checkpoint is None else checkpoint.restore(parts, generator)
-    for step in range(done, steps):
+    for step in progress(range(done, steps), "GANs"):
         if checkpoint is not None:
             checkpoint.keep(step, steps, parts, generator, seen)
         if watch is not None and step % every == 0:
             seen.append(watch(step))
         for _ in range(critic_steps):
             with torch.no_grad():
-                fake = producer(_each(draw_latent(batch), rules))
-            _critic_step(critic, rules, of_critic, _each(draw_real(batch), rules), fake, generator)
+                fake = _made(producer, _drawn("draw_latent", draw_latent, batch, len(rules)))
+            real = _drawn("draw_real", draw_real, batch, len(rules))
+            _critic_step(critic, rules, of_critic, real, fake, generator)
         critic.requires_grad_(False)
-        fake = producer(_each(draw_latent(batch), rules))
-        loss = rules.generator_loss(critic, _each(draw_real(batch), rules), fake)
+        fake = _made(producer, _drawn("draw_latent", draw_latent, batch, len(rules)))
+        real = _drawn("draw_real", draw_real, batch, len(rules))
+        loss = rules.generator_loss(critic, real, fake)
         _step(of_producer, loss)
         critic.requires_grad_(True)
     if checkpoint is not None and done < steps:
@@ -157,14 +162,15 @@ def train_without_critic(
         learning_rate: of Adam, β = (0, 0.9).
 
     Raises:
-        ValueError: for steps < 0 or a batch below 1.
+        ValueError: for steps < 0 or a batch below 1; when a function given returns another shape than it should.
     """
     _sizes(steps, batch)
     optimiser = _adam(producer, learning_rate)
-    for _ in range(steps):
-        real, latent = draw_real(batch), draw_latent(batch)
-        fake = producer(latent.expand(models, *latent.shape[1:]))
-        _step(optimiser, loss(real.expand(models, *real.shape[1:]), fake))
+    for _ in progress(range(steps), "generators"):
+        real = _drawn("draw_real", draw_real, batch, models)
+        latent = _drawn("draw_latent", draw_latent, batch, models)
+        fake = returned("producer", producer(latent), real.shape, latent.shape)
+        _step(optimiser, returned("loss", loss(real, fake), (models,), real.shape))
 
 
 def _critic_step(
@@ -187,8 +193,16 @@ def _step(optimiser: torch.optim.Optimizer, loss: Float[Tensor, " k"]) -> None:
     optimiser.step()
 
 
-def _each(drawn: Tensor, rules: Rules) -> Tensor:
-    return drawn.expand(len(rules), *drawn.shape[1:])
+def _drawn(name: str, draw: Draw, batch: int, models: int) -> Float[Tensor, "models batch d"]:
+    """Points for each model; those that all share are the same numbers, held once."""
+    points = draw(batch)
+    shared = isinstance(points, Tensor) and points.ndim == 3 and len(points) == 1
+    checked = returned(name, points, (1 if shared else models, batch, "d"), (batch,))
+    return checked.expand(models, *checked.shape[1:])
+
+
+def _made(producer: nn.Module, latent: Float[Tensor, "k n latent"]) -> Float[Tensor, "k n d"]:
+    return returned("producer", producer(latent), (*latent.shape[:2], "d"), latent.shape)
 
 
 def _adam(network: nn.Module, learning_rate: float) -> torch.optim.Adam:

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from kexue.checks import returned
 from kexue.density.likelihoods import Likelihood
 from kexue.density.nvae import normal
 from kexue.density.nvae.cells import Cell
@@ -269,6 +270,18 @@ class NVAE(nn.Module):
         out = _exact(self.paint(self.after(state.generative)))
         rim = self.padding
         return out[:, :, rim : out.shape[2] - rim, rim : out.shape[3] - rim]
+
+    def log_likelihood(
+        self,
+        parameters: Float[Tensor, "batch outputs high wide"],
+        x: Float[Tensor, "batch channels high wide"],
+    ) -> Float[Tensor, " batch"]:
+        """log p(x|z) of each image, in nats, from the likelihood's parameters.
+
+        Raises:
+            ValueError: when the likelihood returns another shape, such as a mean over the batch.
+        """
+        return returned("likelihood.log_prob", self.likelihood.log_prob(parameters, x), (len(x),), x.shape)
 
     def forward(
         self, x: Float[Tensor, "batch channels high wide"], *, generator: torch.Generator | None = None

@@ -58,7 +58,7 @@ def negative_elbo(
         total = torch.zeros(len(part), 1 + model.count, device=x.device)
         for _ in range(passes):
             out = model(part, generator=generator)
-            distortion = -model.likelihood.log_prob(out.parameters, part)
+            distortion = -model.log_likelihood(out.parameters, part)
             total += torch.cat([distortion[:, None], out.kl], dim=1)
         rows.append(total / passes)
     return torch.cat(rows)
@@ -100,7 +100,7 @@ def pruned_negative_elbo(
         z = torch.where(kept, normal.draw(q, generator=generator), normal.draw(p, generator=generator))
         total += (kl * kept).flatten(1).sum(1)
         state = model.absorb(group, state, z)
-    return total - model.likelihood.log_prob(model.decode(state), x)
+    return total - model.log_likelihood(model.decode(state), x)
 
 
 @torch.no_grad()

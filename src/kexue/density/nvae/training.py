@@ -17,6 +17,7 @@ from kexue import checkpoint
 from kexue.density.nvae.model import NVAE
 from kexue.density.nvae.schedule import balance, learning_rate, size_weights, warm_up
 from kexue.density.nvae.spectral import SpectralPenalty, norm_penalty
+from kexue.progress import progress
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 
@@ -115,7 +116,7 @@ class Trainer:
             group["lr"] = learning_rate(self.step, self.steps, self.peak, self.floor, self.rise)
         with torch.autocast(x.device.type, dtype=dtype, enabled=dtype is not None):
             out = self.model(x, generator=self.generator)
-        distortion = -self.model.likelihood.log_prob(out.parameters, x).mean()
+        distortion = -self.model.log_likelihood(out.parameters, x).mean()
         kl = out.kl.mean(0)
         beta = warm_up(self.step - self.step % self.every, self.steps, self.portion)
         warming = warm_up(self.step, self.steps, self.portion) < 1
@@ -149,7 +150,7 @@ class Trainer:
             Diverged: with the step, at the first loss or gradient that is not finite.
         """
         self.model.train()
-        while self.step < (self.steps if until is None else min(until, self.steps)):
+        for _ in progress(range(self.step, self.steps if until is None else min(until, self.steps)), "NVAE"):
             self._one()
         return self.model.eval()
 

@@ -1,7 +1,8 @@
-"""Where runs are placed: a Dask cluster inside this process, or any Dask scheduler by its address."""
+"""Where runs are made: on a Dask cluster inside this process, or on any Dask scheduler by its address."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -12,19 +13,20 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import cloudpickle
+import dask.config
 import psutil
-from distributed import Client, LocalCluster, Scheduler, SpecCluster, Worker
+from distributed import Client, Scheduler, SpecCluster, Worker
 
-from kexue.press.cluster import compatibility as probe
 from kexue.press.project import PressError
 from kexue.press.store.plan import Unit
 
 _LOOPBACK = "127.0.0.1:0"  # Dask's web server cannot be left out; here nobody else reaches it
 _SLOTS_PER_GPU = 8  # runs that may share a GPU if each says that so many fit
 _PATIENCE = 60.0  # seconds a cluster gets for its first worker
+_FAREWELL = 5.0  # seconds for taking leave of a scheduler, which may be frozen
 
 
 def gpus_here() -> list[tuple[str, float]]:
@@ -46,11 +48,18 @@ def gpus_here() -> list[tuple[str, float]]:
 
 
 def _quiet() -> None:
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    """Leave the telling to the press: whatever Dask logs of a lost scheduler, the user reads one sentence."""
+    for name in ("asyncio", "distributed", "tornado", *logging.root.manager.loggerDict):
+        if name.partition(".")[0] in (
+            "asyncio",
+            "distributed",
+            "tornado",
+        ):  # Dask gives each a level of its own
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 @contextmanager
-def local(jobs: int, gpus: list[tuple[str, float]]) -> Iterator[Client]:
+def local(jobs: int, gpus: list[tuple[str, float]], scratch: Path) -> Iterator[Client]:
     """A cluster in this process, where nothing listens for work: `jobs` workers of one thread, and one for each GPU.
 
     A run is a process of its own all the same; a worker only waits for it.
@@ -58,36 +67,30 @@ def local(jobs: int, gpus: list[tuple[str, float]]) -> Iterator[Client]:
     Args:
         jobs: runs at a time on the processor.
         gpus: the GPUs to use (see `gpus_here`).
+        scratch: where Dask may lay its own files; it leaves none.
     """
     _quiet()
-    if not gpus:
-        with (
-            LocalCluster(
-                n_workers=jobs,
-                threads_per_worker=1,
-                processes=False,
-                dashboard_address=_LOOPBACK,
-                worker_dashboard_address=_LOOPBACK,
-            ) as cluster,
-            Client(cluster) as client,
-        ):
-            yield client
-        return
-    share = psutil.virtual_memory().total // (jobs + len(gpus))
-    common = {"protocol": "inproc://", "dashboard_address": _LOOPBACK, "memory_limit": share}
-    workers: dict[Any, Any] = {
-        index: {"cls": Worker, "options": {**common, "nthreads": 1}} for index in range(jobs)
-    }
-    for name, memory in gpus:
-        options = {
-            "nthreads": _SLOTS_PER_GPU,
-            "resources": {"GPU": 1, "GPU_MEMORY": memory},
-            "name": f"cuda:{name}",
+    scratch.mkdir(parents=True, exist_ok=True)
+    with (
+        TemporaryDirectory(prefix="dask-", dir=scratch, ignore_cleanup_errors=True) as folder,
+        dask.config.set({"temporary-directory": folder}),
+    ):
+        common: dict[str, Any] = {"protocol": "inproc://", "dashboard_address": _LOOPBACK}
+        share = psutil.virtual_memory().total // (jobs + len(gpus))
+        at_work = {**common, "memory_limit": share}
+        workers: dict[Any, Any] = {
+            index: {"cls": Worker, "options": {**at_work, "nthreads": 1}} for index in range(jobs)
         }
-        workers[f"cuda:{name}"] = {"cls": Worker, "options": {**common, **options}}
-    scheduler = {"cls": Scheduler, "options": {"protocol": "inproc://", "dashboard_address": _LOOPBACK}}
-    with SpecCluster(workers=workers, scheduler=scheduler) as cluster, Client(cluster) as client:
-        yield client
+        for name, memory in gpus:
+            options = {
+                "nthreads": _SLOTS_PER_GPU,
+                "resources": {"GPU": 1, "GPU_MEMORY": memory},
+                "name": f"cuda:{name}",
+            }
+            workers[f"cuda:{name}"] = {"cls": Worker, "options": {**at_work, **options}}
+        scheduler = {"cls": Scheduler, "options": common}
+        with SpecCluster(workers=workers, scheduler=scheduler) as cluster, Client(cluster) as client:
+            yield client
 
 
 @contextmanager
@@ -106,7 +109,7 @@ def remote(address: str) -> Iterator[Client]:
         raise PressError(
             f"no Dask scheduler answers at {address} ({error}); start one with dask scheduler"
         ) from error
-    with client:
+    try:
         try:
             client.wait_for_workers(1, timeout=_PATIENCE)
         except (OSError, TimeoutError) as error:
@@ -114,37 +117,9 @@ def remote(address: str) -> Iterator[Client]:
                 f"the scheduler at {address} has no worker; start some with dask worker"
             ) from error
         yield client
-
-
-def unlike(client: Client) -> dict[str, str]:
-    """The workers that cannot make our runs, by address, each with what is wrong and how to mend it."""
-    cloudpickle.register_pickle_by_value(probe)
-    try:
-        found = client.run(probe.probe, on_error="return")
     finally:
-        cloudpickle.unregister_pickle_by_value(probe)
-    ours = probe.identity()
-    return {address: why for address, theirs in found.items() if (why := _difference(ours, theirs))}
-
-
-def _difference(ours: dict[str, Any], theirs: Any) -> str:
-    if isinstance(theirs, BaseException):
-        return f"it cannot be asked for its versions ({theirs})"
-    different = [
-        f"its {name} is {theirs.get(name)}, here {ours[name]}"
-        for name in ours
-        if theirs.get(name) != ours[name]
-    ]
-    if different:
-        return f"{'; '.join(different)}. Install there what is installed here: the same commit, with ci/constraints.txt"
-    if theirs["broken"]:
-        return f"it cannot import what a run needs: {theirs['broken']}. Install kexue there again, with ci/constraints.txt"
-    return ""
-
-
-def workers(client: Client) -> dict[str, dict[str, Any]]:
-    """The workers of the cluster as Dask describes them, by address."""
-    return dict(client.scheduler_info(n_workers=-1)["workers"])
+        with contextlib.suppress(OSError, TimeoutError):
+            client.close(timeout=_FAREWELL)
 
 
 def demands(unit: Unit) -> dict[str, float]:
@@ -156,6 +131,19 @@ def demands(unit: Unit) -> dict[str, float]:
         "GPU": needs["gpus"] or 1.0,
         **({"GPU_MEMORY": needs["gpu_memory_gb"]} if needs["gpu_memory_gb"] else {}),
     }
+
+
+def needs_of(unit: Unit) -> str:
+    """What a unit needs of a machine, in words."""
+    needs = {what: unit.chapter.need(what, unit.profile) for what in ("gpus", "gpu_memory_gb", "memory_gb")}
+    if unit.device == "cuda" and not needs["gpus"]:
+        needs["gpus"] = 1.0
+    amounts = (
+        (needs["gpus"], f"{needs['gpus']:g} GPU"),
+        (needs["gpu_memory_gb"], f"{needs['gpu_memory_gb']:g} GiB of GPU memory"),
+        (needs["memory_gb"], f"{needs['memory_gb']:g} GiB of memory"),
+    )
+    return ", ".join(text for amount, text in amounts if amount) or "a worker"
 
 
 def able(unit: Unit, found: dict[str, dict[str, Any]]) -> list[str]:

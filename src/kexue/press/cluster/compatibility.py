@@ -1,13 +1,23 @@
-"""Asked of every worker before work is sent: is it the same as we are? Sent by value: the worker may lack this library.
+"""Asked of every worker before work is sent: is it the same as we are?
 
-Nothing of `kexue` may be imported here.
+`probe` is sent by value, for the worker may lack this library: it and what it calls use nothing of `kexue`.
 """
 
 from __future__ import annotations
 
+import queue
+import sys
+import threading
+import time
 from typing import Any
 
+import cloudpickle
+from distributed import Client
+
 IMPORTED = ("torch", "numpy", "scipy", "papermill", "kexue.press.execution.process")
+ANSWERS_WITHIN = (
+    90.0  # seconds a worker gets to try its imports; those of torch take long on a cold file server
+)
 
 
 async def probe(dask_worker: Any) -> dict[str, Any]:
@@ -62,3 +72,61 @@ def identity() -> dict[str, Any]:
         hasher.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     version = metadata.version("kexue")
     return {**found, "kexue": f"{version} ({hasher.hexdigest()[:12]})"}
+
+
+def unlike(client: Client, addresses: list[str], within: float) -> dict[str, str]:
+    """The workers that cannot make our runs, by address, each with what is wrong and how to mend it.
+
+    Args:
+        client: of the cluster.
+        addresses: the workers to ask, all at once.
+        within: seconds; one that has not answered by then is among them.
+    """
+    found = _ask(client, addresses, within)
+    ours = identity()
+    silent = TimeoutError(f"it has not answered for {within:g} s")
+    return {address: why for address in addresses if (why := _difference(ours, found.get(address, silent)))}
+
+
+def _ask(client: Client, addresses: list[str], within: float) -> dict[str, Any]:
+    """What each worker answers to the probe. Each is asked by itself: one that hangs keeps no other waiting."""
+    answers: queue.Queue[tuple[str, Any]] = queue.Queue()
+
+    def ask(address: str) -> None:
+        try:
+            answers.put((address, client.run(probe, workers=[address], on_error="return")[address]))
+        except Exception as error:  # the worker or the scheduler went meanwhile
+            answers.put((address, error))
+
+    found: dict[str, Any] = {}
+    ourselves = sys.modules[__name__]
+    cloudpickle.register_pickle_by_value(ourselves)
+    try:
+        for address in addresses:
+            threading.Thread(target=ask, args=(address,), daemon=True).start()
+        deadline = time.monotonic() + within
+        while len(found) < len(addresses):
+            address, answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+            found[address] = answer
+    except queue.Empty:
+        pass
+    finally:
+        cloudpickle.unregister_pickle_by_value(ourselves)
+    return found
+
+
+def _difference(ours: dict[str, Any], theirs: Any) -> str:
+    if isinstance(theirs, BaseException):
+        return f"it cannot be asked for its versions ({theirs})"
+    different = [
+        f"its {name} is {theirs.get(name)}, here {ours[name]}"
+        for name in ours
+        if theirs.get(name) != ours[name]
+    ]
+    how = "the same commit, with ci/constraints.txt"
+    if different:
+        return f"{'; '.join(different)}. Install there what is installed here: {how}"
+    if theirs["broken"]:
+        why = theirs["broken"]
+        return f"it cannot import what a run needs: {why}. Install kexue there again, with ci/constraints.txt"
+    return ""

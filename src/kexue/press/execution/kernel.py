@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import signal
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import psutil
+import papermill
 from ipykernel.kernelspec import get_kernel_dict
-from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+
+from kexue.press.execution.failures import RunFailed, failed_at
+from kexue.press.execution.messages import Gauge, cut_error
+from kexue.press.execution.monitor import EndedBy, Watch
+from kexue.press.project import signal_name
+from kexue.press.store.failure import Failure, FailureKind
+from kexue.press.store.plan import Unit
 
 ENGINE = "kexue"
-OUTPUT_LIMIT = 1_000_000  # characters of text a cell may print; a chapter is read, a flood is not
 STARTS = (60, 120, 240)  # seconds that each attempt to start a kernel may take: a cold file server is slow
 _PATH_LIMIT = 80  # characters that leave room for a socket's name in the 107 of its address
 
@@ -55,108 +57,28 @@ class _KernelManager(AsyncKernelManager):
         return KernelSpec(resource_dir="", **get_kernel_dict())
 
 
-class Watch:
-    """What goes on in the kernel of one run: which cell, how much memory; and the means to end it at once.
-
-    Args:
-        on_kernel: called with the process id of the kernel once it runs.
-        memory_limit: bytes that the kernel and what it starts may take together; None: as many as there are.
-    """
-
-    def __init__(self, on_kernel: Callable[[int], None], memory_limit: int | None = None) -> None:
-        self.on_kernel = on_kernel
-        self.memory_limit = memory_limit
-        self.on_cell: Callable[[int], None] = lambda index: None
-        self._family: set[psutil.Process] = set()
-        self.cell = -1
-        self.seconds: dict[int, float] = {}  # by cell, of those that have ended
-        self._began = time.monotonic()
-        self.peak_rss = 0
-        self.ended_by: str | None = None
-        self._process: Any = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None  # of its sockets
-        self._limit = self._deadline = math.inf
-
-    def started(self, manager: Any) -> None:
-        """Take charge of the kernel that `manager` has started."""
-        self._process, self._folder = manager.provisioner.process, manager.folder
-        self.on_kernel(self._process.pid)
-
-    def start_cell(self, index: int) -> None:
-        """Note that cell `index` starts, and how long the one before it took."""
-        now = time.monotonic()
-        if self.cell < 0:  # the chapter's time begins when its kernel is there
-            self._deadline = now + self._limit
-        self.seconds[self.cell] = now - self._began
-        self.cell, self._began = index, now
-        self.on_cell(index)
-
-    def exit_code(self) -> int | None:
-        """The exit code of the kernel (negative: killed by that signal), None while it lives."""
-        code = None if self._process is None else self._process.poll()
-        return None if code is None else int(code)
-
-    def kill(self, why: str | None = None) -> None:
-        """End the kernel, everything it started, and its process group, at once; `why` says on whose account."""
-        self.ended_by = self.ended_by or why
-        if self._process is None:
-            return
-        self._sample()
-        with contextlib.suppress(OSError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # the kernel leads a session of its own
-        for process in self._family:  # what it started in other sessions; psutil never kills a reused pid
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        if self._folder is not None:
-            self._folder.cleanup()
-
-    def _sample(self) -> None:
-        if self._process is None:
-            return
-        with contextlib.suppress(psutil.Error):
-            kernel = psutil.Process(self._process.pid)
-            family = [kernel, *kernel.children(recursive=True)]
-            self._family.update(family)
-            self.peak_rss = max(self.peak_rss, sum(process.memory_info().rss for process in family))
-
-    @contextlib.contextmanager
-    def watching(self, limit: float) -> Iterator[None]:
-        """Sample memory while the block runs, and end the kernel when its cells have run for `limit` seconds."""
-        done = threading.Event()
-        self._limit = limit
-
-        def watch() -> None:
-            while not done.wait(0.1):
-                self._sample()
-                if self.memory_limit is not None and self.peak_rss > self.memory_limit:
-                    self.kill("memory limit")
-                if time.monotonic() > self._deadline:
-                    self.kill("chapter limit")  # again and again: a child may have come meanwhile
-
-        thread = threading.Thread(target=watch, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-            self.kill()  # nothing the kernel has left behind outlives the run
-
-
 class _Client(PapermillNotebookClient):  # type: ignore[misc]
     watch: Watch
 
     def __init__(self, nb_man: Any, watch: Watch, **options: Any) -> None:
-        super().__init__(nb_man, kernel_manager_class=_KernelManager, shutdown_kernel="immediate", **options)
+        super().__init__(
+            nb_man,
+            kernel_manager_class=_KernelManager,
+            shutdown_kernel="immediate",
+            # Nobody asks a kernel that is gone for its history, which would be a database in its working folder.
+            extra_arguments=["--HistoryManager.enabled=False"],
+            **options,
+        )
         self.watch = watch
-        self._printed: dict[int, int] = {}
+        self._gauge = Gauge()
         self._options: dict[str, Any] = {}
+        self.on_cell_error = _note_error
 
     def start_new_kernel(self, **options: Any) -> None:
         self._options = options
         with self.km.said.open("wb") as said:
             super().start_new_kernel(**options, stderr=said)
-        self.watch.started(self.km)
+        self.watch.started(self.km.provisioner.process, self.km.folder.cleanup)
 
     def start_new_kernel_client(self) -> Any:
         """Wait for the kernel; one that does not answer is ended, and another started: no cell has run yet."""
@@ -180,16 +102,17 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         return super().execute_cell(cell, cell_index, *args, **options)
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
-        if msg["msg_type"] == "stream":
-            printed = self._printed.get(cell_index, 0)
-            if printed > OUTPUT_LIMIT:
-                return None
-            text = msg["content"]["text"]
-            self._printed[cell_index] = printed + len(text)
-            if printed + len(text) > OUTPUT_LIMIT:
-                kept = text[: OUTPUT_LIMIT - printed]
-                msg["content"]["text"] = f"{kept}\n[output cut here: more than {OUTPUT_LIMIT:,} characters]\n"
-        return super().process_message(msg, cell, cell_index)
+        return super().process_message(msg, cell, cell_index) if self._gauge.lets(msg, cell_index) else None
+
+
+def _note_error(cell: Any, cell_index: int, execute_reply: dict[str, Any]) -> None:
+    """Show the error of a cell that shows none: IPython only prints what it thinks of an unknown magic."""
+    if not any(output.output_type == "error" for output in cell.outputs):
+        told = cut_error(dict(execute_reply["content"]))
+        words = {name: told.get(name) or "" for name in ("ename", "evalue")}
+        cell.outputs.append(
+            nbformat.v4.new_output("error", **words, traceback=list(told.get("traceback") or ()))
+        )
 
 
 class PressEngine(Engine):  # type: ignore[misc]
@@ -227,3 +150,83 @@ class PressEngine(Engine):  # type: ignore[misc]
 
 
 papermill_engines.register(ENGINE, PressEngine)
+
+
+def execute(
+    unit: Unit, notebook: Any, *, folder: Path, partial: Path, watch: Watch, env: dict[str, str]
+) -> Any:
+    """Execute a notebook in a kernel of its own; the executed one.
+
+    Args:
+        unit: whose notebook it is.
+        notebook: the notebook.
+        folder: the kernel's working folder.
+        partial: where the notebook is left if a cell raises or its kernel is lost.
+        watch: takes charge of the kernel.
+        env: environment of the kernel.
+
+    Raises:
+        RunFailed: a cell has raised or taken too long, the kernel has ended, or there was none.
+    """
+    try:
+        with watch.watching(unit.chapter.limit("chapter", unit.profile)):
+            papermill.execute_notebook(
+                notebook,
+                _literal(partial),
+                engine_name=ENGINE,
+                kernel_name=NATIVE_KERNEL_NAME,
+                language="python",
+                progress_bar=False,
+                # Papermill would write the whole notebook twice a cell: half of what it costs beyond the cells themselves.
+                request_save_on_cell_execute=False,
+                cwd=str(folder),
+                partial=partial,
+                watch=watch,
+                cell_limit=unit.chapter.limit("cell", unit.profile),
+                env=env,
+            )
+    except (PapermillExecutionError, RuntimeError, TimeoutError) as error:
+        raise _explained(unit, notebook, watch, error) from error
+    return nbformat.reads(partial.read_text(encoding="utf-8"), as_version=4)
+
+
+def _literal(path: Path) -> str:
+    """A path as papermill takes it: it fills in what stands in braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def _explained(unit: Unit, notebook: Any, watch: Watch, error: Exception) -> RunFailed:
+    """What an error of papermill or nbclient means, while `watch` was on the kernel."""
+    limits = {which: unit.chapter.limit(which, unit.profile) for which in ("cell", "chapter")}
+    peak, most = watch.peak / 2**20, (watch.memory_limit or 0) / 2**20
+    at, traceback, code = watch.cell, None, None
+    if isinstance(error, PapermillExecutionError):
+        at, traceback = error.cell_index, error.traceback
+        kind, message = FailureKind.RAISED, f"raised {error.ename}: {error.evalue}"
+    elif isinstance(error, CellTimeoutError):
+        kind, message = FailureKind.CELL_LIMIT, f"ran past the limit of {limits['cell']:g} s a cell"
+    elif watch.ended_by is EndedBy.MEMORY_LIMIT:
+        kind = FailureKind.OUT_OF_MEMORY
+        message = f"ran out of memory: it took {peak:.0f} MB, and a run may take {most:.0f} MB here"
+    elif watch.ended_by is EndedBy.CHAPTER_LIMIT:
+        kind = FailureKind.CHAPTER_LIMIT
+        message = f"was running when the chapter reached its limit of {limits['chapter']:g} s"
+    elif isinstance(error, KernelNotStarted):
+        return RunFailed(Failure(FailureKind.NO_KERNEL, f"{unit.chapter.path}: {error}"))
+    elif isinstance(error, DeadKernelError):
+        code = watch.exit_code()
+        kind, message = (
+            FailureKind.KERNEL_DIED,
+            f"was running when {_death(code)}, at {peak:.0f} MB of memory",
+        )
+    else:
+        kind, message = FailureKind.KERNEL_LOST, f"broke the kernel's line: {error}"
+    return failed_at(unit, notebook, at, kind, message, traceback, code)
+
+
+def _death(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"the kernel ended with exit code {code}"
+    name = signal_name(-code)
+    hint = ", as when memory runs out" if name == "SIGKILL" else ""
+    return f"the kernel was killed by {name}{hint}"

@@ -1,107 +1,63 @@
-"""What an executed notebook shows: whether every cell ran, what was claimed and measured, what was used."""
+"""What an executed notebook says of itself, by schema: what was claimed and measured, what was loaded and used."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
+from kexue.claims import Measurement
 from kexue.claims.display import CLAIMS_MIME, MEASUREMENT_MIME, VERDICTS_MIME
-from kexue.press.execution.kernel import Watch
-from kexue.press.execution.trace import TRACE_MIME, TRACE_TAG
+from kexue.press.execution.failures import failed_at, incomplete
+from kexue.press.execution.notebook import TRACE_TAG
+from kexue.press.execution.trace import TRACE_MIME, Trace
 from kexue.press.project import LIBRARY
+from kexue.press.store.failure import FailureKind
 from kexue.press.store.plan import Unit
 
-INJECTED = "injected-parameters"  # papermill's tag of the cell it adds
+_Shape = TypeVar("_Shape")
 
 
-class RunFailed(RuntimeError):
-    """A run did not end well; `failure` holds what is known, as plain data."""
+@dataclass(frozen=True)
+class Found:
+    """What a run says of itself.
 
-    def __init__(self, failure: dict[str, Any]) -> None:
-        super().__init__(failure["message"])
-        self.failure = failure
+    Args:
+        trace: what it loaded and used.
+        claims: what it claims, as plain data.
+        measurements: what it measured for them, as plain data.
+    """
 
-
-def ordinal_of(cells: list[Any], index: int) -> int:
-    """Which code cell of the chapter, from 1, the notebook's cell `index` is."""
-    return sum(
-        cell.cell_type == "code" and INJECTED not in cell.metadata.get("tags", ())
-        for cell in cells[: index + 1]
-    )
-
-
-def failed(
-    unit: Unit,
-    notebook: Any,
-    watch: Watch,
-    kind: str,
-    message: str,
-    traceback: list[str] | None = None,
-    at: int | None = None,
-) -> RunFailed:
-    """The failure of the cell that was running, or of cell `at`, told by file and line of the chapter."""
-    index = watch.cell if at is None else at
-    ordinal = ordinal_of(notebook.cells, index)
-    cells = unit.chapter.code_cells
-    line = cells[ordinal - 1].line if 1 <= ordinal <= len(cells) else 0
-    where = f"{unit.chapter.path.relative_to(unit.chapter.root)}:{line}"
-    return RunFailed(
-        {
-            "kind": kind,
-            "message": f"{where}: code cell {ordinal} of {len(cells)} {message}",
-            "cell": ordinal,
-            "line": line,
-            "exit_code": watch.exit_code() if kind == "kernel died" else None,
-            "traceback": [str(part) for part in traceback or []],
-        }
-    )
+    trace: Trace
+    claims: list[Any]
+    measurements: list[Any]
 
 
-def check_executed(unit: Unit, executed: Any, watch: Watch) -> None:
-    """Success is read off the cells: each has run, none has raised, whatever papermill's metadata say."""
-    for index, cell in enumerate(executed.cells):
-        if cell.cell_type != "code" or not cell.source.strip():
-            continue
-        for output in cell.outputs:
-            if output.output_type == "error":
-                message = f"raised {output.ename}: {output.evalue}"
-                raise failed(unit, executed, watch, "raised", message, output.traceback, at=index)
-        if cell.execution_count is None:
-            raise failed(unit, executed, watch, "not executed", "was never executed", at=index)
-
-
-def _outputs(notebook: Any, mime: str) -> list[Any]:
-    return [
-        output.data[mime]
-        for cell in notebook.cells
-        if cell.cell_type == "code"
-        for output in cell.outputs
-        if mime in output.get("data", {})
-    ]
-
-
-def incomplete(message: str) -> RunFailed:
-    """The failure of a run whose cells all ran, but which cannot be put on record."""
-    return RunFailed({"kind": "record", "message": message})
-
-
-def collect(unit: Unit, executed: Any) -> tuple[dict[str, Any], list[Any], list[Any]]:
+def collect(unit: Unit, executed: Any) -> Found:
     """Trace, claims and measurements out of an executed notebook.
 
     Raises:
         RunFailed: the record is incomplete, or the run used what its fingerprint does not cover.
     """
     slug = unit.chapter.slug
-    traces, declared = _outputs(executed, TRACE_MIME), _outputs(executed, CLAIMS_MIME)
-    closing = _outputs(executed, VERDICTS_MIME)
+    declared = _checked(unit, executed, CLAIMS_MIME, _declared)
+    closing = _checked(unit, executed, VERDICTS_MIME, _closing)
     if len(declared) != 1 or len(closing) != 1:
         raise incomplete(
             f"chapter {slug!r} must call declare(…) once and claims.verdicts() once; "
             f"it did {len(declared)} and {len(closing)} times"
         )
-    measurements = [output["measurement"] for output in _outputs(executed, MEASUREMENT_MIME)]
-    if [m["id"] for m in measurements] != list(closing[0]["measured"]):
+    measurements = _checked(unit, executed, MEASUREMENT_MIME, _measurement)
+    shown = [m.id for m in measurements]
+    twice = sorted({id for id in shown if shown.count(id) > 1})
+    if twice:
         raise incomplete(
-            f"chapter {slug!r} measured {closing[0]['measured']}, but its outputs show {[m['id'] for m in measurements]}: "
+            f"chapter {slug!r} measured {', '.join(twice)} more than once; one measurement a run"
+        )
+    if shown != closing[0]:
+        raise incomplete(
+            f"chapter {slug!r} measured {closing[0]}, but its outputs show {shown}: "
             "claims.verdicts() must come after the last measurement, and no output may be cleared"
         )
     ordered = {"profile": unit.profile, "seed": unit.seed}
@@ -110,42 +66,112 @@ def collect(unit: Unit, executed: Any) -> tuple[dict[str, Any], list[Any], list[
         raise incomplete(
             f"chapter {slug!r} was to run with {ordered}, but its claims were declared with {used}"
         )
-    ids = [claim["id"] for claim in declared[0]["claims"]]
-    if declared[0]["claims"] != [claim.record() for claim in unit.chapter.claims]:
+    claims = declared[0]["claims"]
+    run_as = [(claim["id"], claim["over"], claim["unit"]) for claim in claims]
+    if sorted(run_as) != sorted((claim.id, claim.over, claim.unit) for claim in unit.chapter.claims):
+        ids = [claim["id"] for claim in claims]
         raise incomplete(
             f"chapter {slug!r} declares other claims when run ({ids}) than its claims cell shows"
         )
-    (found,) = traces
-    if found["library"] != str(LIBRARY):
+    return Found(_trace(unit, executed), claims, [measurement.record() for measurement in measurements])
+
+
+def _trace(unit: Unit, executed: Any) -> Trace:
+    """What the press's own last cell says was loaded; anything the fingerprint does not cover is refused."""
+    slug = unit.chapter.slug
+    for index, cell in enumerate(executed.cells):
+        own = TRACE_TAG in cell.metadata.get("tags", ())
+        if not own and any(True for _ in _of_cell(cell, TRACE_MIME)):
+            raise _malformed(unit, executed, index, TRACE_MIME, "only the press itself may show one")
+    (found,) = _checked(unit, executed, TRACE_MIME, Trace.from_record)
+    if found.library != str(LIBRARY):
         raise incomplete(
-            f"chapter {slug!r} ran the library in {found['library']}, but its fingerprint is of {LIBRARY}"
+            f"chapter {slug!r} ran the library in {found.library}, but its fingerprint is of {LIBRARY}"
         )
-    hidden = set(found["modules"]) - set(unit.fingerprint.modules)
+    hidden = set(found.modules) - set(unit.fingerprint.modules)
     if hidden:
         raise incomplete(
             f"chapter {slug!r} loaded {', '.join(sorted(hidden))}, which no import statement reaches; "
             "import it openly, so that its changes make the chapter stale"
         )
-    undeclared = set(found["data"]) - set(unit.fingerprint.data)
+    undeclared = set(found.data) - set(unit.fingerprint.data)
     if undeclared:
         raise incomplete(
             f"chapter {slug!r} read {', '.join(sorted(undeclared))}; add it to `kexue.data` in its front matter"
         )
-    return dict(found), list(declared[0]["claims"]), measurements
+    return found
 
 
-def cleaned(executed: Any) -> Any:
-    """The notebook a reader gets: without the press's own cells and papermill's time stamps."""
-    notebook = executed.copy()
-    notebook.cells = [
-        cell for cell in executed.cells if not {INJECTED, TRACE_TAG} & set(cell.metadata.get("tags", ()))
-    ]
-    for count, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), start=1):
-        cell.execution_count = count
-        for output in cell.outputs:
-            if output.output_type == "execute_result":
-                output.execution_count = count
-        cell.metadata.pop("execution", None)
-    for part in (notebook, *notebook.cells):
-        part.metadata.pop("papermill", None)
-    return notebook
+def _checked(unit: Unit, executed: Any, mime: str, shape: Callable[[Any], _Shape]) -> list[_Shape]:
+    """What all cells show of one of our media types, in the shape it must have.
+
+    Raises:
+        RunFailed: naming the cell that shows something else; whoever wants to can display anything by hand.
+    """
+    found = []
+    for index, cell in enumerate(executed.cells):
+        for data in _of_cell(cell, mime):
+            try:
+                found.append(shape(data))
+            except ValueError as error:
+                raise _malformed(unit, executed, index, mime, str(error)) from error
+    return found
+
+
+def _of_cell(cell: Any, mime: str) -> Iterator[Any]:
+    if cell.cell_type == "code":
+        yield from (output.data[mime] for output in cell.outputs if mime in output.get("data", {}))
+
+
+def _malformed(unit: Unit, executed: Any, index: int, mime: str, why: str) -> Exception:
+    return failed_at(unit, executed, index, FailureKind.OUTPUT, f"shows {mime}, and {why}")
+
+
+def _fields(data: Any, what: str, **kinds: type) -> None:
+    """Check that data is a mapping with these fields.
+
+    Raises:
+        ValueError: saying what it should hold.
+    """
+    names = ", ".join(f"{name}: {kind.__name__}" for name, kind in kinds.items())
+    if not isinstance(data, dict) or not all(
+        isinstance(data.get(name), kind) and not (kind is not bool and isinstance(data[name], bool))
+        for name, kind in kinds.items()
+    ):
+        raise ValueError(f"{what} must hold {names}; got {data!r:.80}")
+
+
+def _declared(data: Any) -> dict[str, Any]:
+    _fields(data, "it", claims=list, profile=str, seed=int)
+    for claim in data["claims"]:
+        _fields(claim, "a claim", id=str, over=str, unit=str)
+    return dict(data)
+
+
+def _closing(data: Any) -> list[str]:
+    _fields(data, "it", measured=list, profile=str, seed=int)
+    return list(data["measured"])
+
+
+def _measurement(data: Any) -> Measurement:
+    _fields(data, "it", measurement=dict)
+    one = data["measurement"]
+    _fields(one, "a measurement", id=str, values=list, binary=bool)
+    if not one["values"]:
+        raise ValueError("a measurement must have a value, got none")
+    return Measurement(
+        one["id"],
+        tuple(_number(value, "a value") for value in one["values"]),
+        _number(one.get("error"), "its error"),
+        one["binary"],
+    )
+
+
+def _number(value: Any, what: str) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            if math.isfinite(number := float(value)):
+                return number
+        except OverflowError:  # an integer beyond any float
+            pass
+    raise ValueError(f"{what} must be a finite number, got {type(value).__name__} {value!r:.40}")

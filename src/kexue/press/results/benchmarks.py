@@ -1,60 +1,90 @@
-"""Recorded benchmarks: `benchmarks/results/*.json`, one file a benchmark, as its script has written it.
+"""Recorded benchmarks: `benchmarks/results/*.json`, one sealed file a benchmark, as its script has written it.
 
 {"benchmark": "transport", "machine": "AMD EPYC, 2 cores", "when": "2026-01-02T03:04:05+00:00", "commit": "…",
- "rows": [{"n": 1024, "ours, s": 0.12, "scipy, s": 0.46}, …]}
+ "rows": [{"n": 1024, "ours, s": 0.12, "scipy, s": 0.46}, …], "sha256": "…"}
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from annotated_types import Len
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from kexue.press.project import PressError
+from kexue.press.results.sealed import read_sealed, sealed, write_whole
 
 FOLDER = Path("benchmarks") / "results"
-_WORDS = ("benchmark", "machine", "when", "commit")
+REMEDY = "restore it (git checkout) or run the benchmark again with --record"
+
+Value = bool | int | float | str | None
+Text = Annotated[str, Len(1)]
 
 
-def benchmarks(root: Path) -> list[dict[str, Any]]:
-    """The recorded benchmarks by name.
+class Recorded(TypedDict):
+    """A benchmark as its file holds it."""
+
+    benchmark: Text
+    machine: Text
+    when: Text
+    commit: Text
+    rows: Annotated[list[Annotated[dict[str, Value], Len(1)]], Len(1)]
+
+
+class Benchmark(TypedDict):
+    """A benchmark as a table: rows of equal length, None where a row lacks a column."""
+
+    benchmark: str
+    machine: str
+    when: str
+    commit: str
+    columns: list[str]
+    rows: list[list[Value]]
+
+
+SCHEMA = TypeAdapter(Recorded)
+
+
+def write_benchmark(root: Path, recorded: Recorded) -> Path:
+    """Write a benchmark's file."""
+    path = root / FOLDER / f"{recorded['benchmark'].replace(' ', '_')}.json"
+    write_whole(path, sealed(recorded))
+    return path
+
+
+def benchmarks(root: Path) -> list[Benchmark]:
+    """The recorded benchmarks by name, but for those that cannot be read (see `benchmark_problems`).
 
     Args:
         root: the book's folder.
-
-    Returns:
-        For each what its file holds; the rows as `columns` and `rows` of equal length, None where a row lacks a column.
-
-    Raises:
-        PressError: naming the file and what is wrong with it.
     """
-    return [_read(path, path.relative_to(root)) for path in sorted((root / FOLDER).glob("*.json"))]
+    return _read(root)[0]
 
 
-def _read(path: Path, name: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise PressError(f"{name}: not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise PressError(f"{name}: must hold an object, got {type(found).__name__}")
-    for key in _WORDS:
-        if not isinstance(found.get(key), str) or not found[key]:
-            raise PressError(f"{name}: {key!r} must be a text, got {found.get(key)!r}")
-    rows = found.get("rows")
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) and row for row in rows):
-        raise PressError(
-            f"{name}: 'rows' must be a list of objects, one a row of the table, got {rows!r:.80}"
-        )
-    for row in rows:
-        for key, value in row.items():
-            if value is not None and not isinstance(value, bool | int | float | str):
-                raise PressError(
-                    f"{name}: {key!r} must be a number, a text, true, false or null; got {value!r}"
-                )
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+def benchmark_problems(root: Path) -> list[str]:
+    """Which recorded benchmarks cannot be read, and what is wrong with them, as sentences."""
+    return _read(root)[1]
+
+
+def _read(root: Path) -> tuple[list[Benchmark], list[str]]:
+    found, problems = [], []
+    for path in sorted((root / FOLDER).glob("*.json")):
+        try:
+            found.append(_table(read_sealed(root, path.relative_to(root), SCHEMA.validate_json, REMEDY)))
+        except PressError as error:
+            problems.append(str(error))
+    return found, problems
+
+
+def _table(recorded: Recorded) -> Benchmark:
+    columns = list(dict.fromkeys(key for row in recorded["rows"] for key in row))
     return {
-        **{key: found[key] for key in _WORDS},
+        "benchmark": recorded["benchmark"],
+        "machine": recorded["machine"],
+        "when": recorded["when"],
+        "commit": recorded["commit"],
         "columns": columns,
-        "rows": [[row.get(key) for key in columns] for row in rows],
+        "rows": [[row.get(key) for key in columns] for row in recorded["rows"]],
     }

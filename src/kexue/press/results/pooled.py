@@ -1,43 +1,71 @@
-"""The pooled ledger of a chapter: every claim with its replicates over the runs that are stored."""
+"""The pooled rows of a chapter: every claim with its replicates over the runs that are stored."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NotRequired
 
 from kexue.claims import Claim, Measurement, pool
 from kexue.claims.ledger import row
+from kexue.claims.row import Row
 from kexue.press.sources.chapter import Chapter
 from kexue.press.store.plan import Unit
 
 
-def rows(chapter: Chapter, units: Sequence[Unit], profile: str) -> list[dict[str, Any]]:
-    """The ledger rows of one chapter at one profile, pooled over its units (one a seed).
+class PooledRow(Row):
+    """A claim of a chapter, pooled over its runs, one a seed."""
+
+    statement_zh: str
+    chapter: str
+    seeds: list[int]  # that measured it
+    seeds_wanted: int
+    stale: bool  # whether older code measured it
+    run: list[str]  # the key of each run
+    problem: NotRequired[str]  # why it could not be judged, "" if it was; not on record
+
+
+def rows(chapter: Chapter, units: Sequence[Unit], profile: str) -> list[PooledRow]:
+    """The rows of one chapter at one profile, one a claim, pooled over its units (one a seed).
 
     Only runs of one code are pooled: the fresh ones if there are any, else the newest of those there are, and the
     row then says `stale`. Claims of an older run that the chapter no longer makes are not shown; claims it makes
-    now and that no run measured are untested.
-
-    Returns:
-        One mapping a claim: chapter, id, statement, statement_zh, source, kind, quantity, expect, expect_low,
-        expect_high, unit, values, mean, interval, n, over, scale, verdict, profile, seeds, seeds_wanted, stale, run.
+    now and that no run measured are untested, and so are those whose runs cannot be pooled, with their `problem`.
     """
     shown = represented(units)
     records = [(unit, unit.last.record) for unit in shown if unit.last is not None]
-    found = []
-    for claim in chapter.claims:
-        measured = _measurements(claim, records)
-        found.append(
-            {
-                "chapter": chapter.slug,
-                **row(claim, pool(claim, [measurement for _, measurement in measured]), profile),
-                "seeds": [unit.seed for unit, _ in measured],
-                "seeds_wanted": len(units),
-                "stale": any(unit.run is None for unit in shown),
-                "run": [unit.last.key for unit, _ in measured if unit.last is not None],
-            }
-        )
-    return found
+    stale = any(unit.run is None for unit in shown)
+    return [_row(chapter, claim, records, profile, len(units), stale) for claim in chapter.claims]
+
+
+def _row(
+    chapter: Chapter,
+    claim: Claim,
+    records: Iterable[tuple[Unit, dict[str, Any]]],
+    profile: str,
+    wanted: int,
+    stale: bool,
+) -> PooledRow:
+    measured = _measurements(claim, records)
+    problem = ""
+    try:
+        pooled = pool(claim, [measurement for _, measurement in measured])
+    except ValueError as error:  # the runs do not fit together
+        pooled, problem = pool(claim, []), f"not judged: {error}"
+    return {
+        **row(claim, pooled, profile),
+        "statement_zh": chapter.statements_zh.get(claim.id, ""),
+        "chapter": chapter.slug,
+        "seeds": [unit.seed for unit, _ in measured],
+        "seeds_wanted": wanted,
+        "stale": stale,
+        "run": [unit.last.key for unit, _ in measured if unit.last is not None],
+        "problem": problem,
+    }
+
+
+def problems(ledger: Iterable[PooledRow]) -> list[str]:
+    """Which claims could not be judged, and why, as sentences."""
+    return [f"{entry['id']}: {entry['problem']}" for entry in ledger if entry["problem"]]
 
 
 def represented(units: Sequence[Unit]) -> list[Unit]:
@@ -46,7 +74,7 @@ def represented(units: Sequence[Unit]) -> list[Unit]:
     if fresh:
         return fresh
     old = [
-        (unit.last.manifest["finished"], unit.last.fingerprint.code, unit)
+        (unit.last.manifest.order, unit.last.fingerprint.code, unit)
         for unit in units
         if unit.last is not None
     ]

@@ -6,13 +6,19 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from kexue.press.results.pooled import rows
+from kexue.press.results.pooled import PooledRow, rows
 from kexue.press.sources.chapter import Chapter
 from kexue.press.store.plan import device_class, unit
 from kexue.press.store.store import Store
 
 
-def points(store: Store, chapters: Iterable[Chapter], profile: str, device: str) -> list[dict[str, Any]]:
+class SweepRow(PooledRow):
+    """A claim of runs with changed settings."""
+
+    settings: dict[str, Any]  # the changed entries
+
+
+def points(store: Store, chapters: Iterable[Chapter], profile: str, device: str) -> list[SweepRow]:
     """The measured claims of the runs of the present code whose settings were changed, pooled over their seeds.
 
     Args:
@@ -22,21 +28,17 @@ def points(store: Store, chapters: Iterable[Chapter], profile: str, device: str)
         device: "auto", "cpu" or "cuda".
 
     Returns:
-        The ledger row of each claim (see `kexue.press.results.pooled.rows`) with `settings`, the changed entries.
+        One row a claim and combination.
     """
     manifests = [manifest for _, manifest in store.peek()]
-    found = []
+    found: list[SweepRow] = []
     for chapter in chapters:
         if profile not in chapter.profiles:
             continue
         seeds: dict[str, set[int]] = {}
         for manifest in manifests:
-            if (manifest["chapter"], manifest["profile"]) == (chapter.slug, profile) and manifest.get(
-                "settings"
-            ):
-                seeds.setdefault(json.dumps(manifest["settings"], sort_keys=True), set()).add(
-                    manifest["seed"]
-                )
+            if (manifest.chapter, manifest.profile) == (chapter.slug, profile) and manifest.settings:
+                seeds.setdefault(json.dumps(manifest.settings, sort_keys=True), set()).add(manifest.seed)
         where = device_class(chapter, profile, device)
         for text in sorted(seeds):
             settings = json.loads(text)
@@ -45,5 +47,5 @@ def points(store: Store, chapters: Iterable[Chapter], profile: str, device: str)
                 for seed in sorted(seeds[text])
             ]
             fresh = [entry for entry in units if entry.run is not None]
-            found += [{"settings": settings, **row} for row in rows(chapter, fresh, profile) if row["n"]]
+            found += [{**row, "settings": settings} for row in rows(chapter, fresh, profile) if row["n"]]
     return found

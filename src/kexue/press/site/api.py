@@ -101,7 +101,9 @@ def _sections(found: Any) -> list[Section]:
     if found.docstring is None:
         return []
     listed: list[Section] = []
-    for section in griffe.parse_google(found.docstring, warnings=False):
+    for section in griffe.parse_google(
+        found.docstring, warnings=False, returns_multiple_items=False, returns_named_value=False
+    ):
         kind = section.kind.value
         if kind == "text":
             listed.append({"title": "", "text": section.value, "items": []})
@@ -109,9 +111,17 @@ def _sections(found: Any) -> list[Section]:
             listed.append({"title": section.title or "", "text": section.value.description, "items": []})
         elif kind in ("parameters", "attributes", "raises", "returns", "yields"):
             items = [
-                (getattr(item, "name", "") or str(item.annotation or ""), item.description)
+                _returned(found, item)
+                if kind == "returns"
+                else (getattr(item, "name", "") or str(item.annotation or ""), item.description)
                 for item in section.value
             ]
             title = {"parameters": "Arguments"}.get(kind, kind.capitalize())
             listed.append({"title": title, "text": "", "items": items})
     return listed
+
+
+def _returned(found: Any, item: Any) -> tuple[str, str]:
+    """What a function returns: its own annotation, and the text; words before a colon are text and no type."""
+    own, said = str(getattr(found, "returns", None) or ""), str(item.annotation or "")
+    return own, item.description if said in ("", own) else f"{said}: {item.description}"

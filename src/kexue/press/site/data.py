@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kexue.data import registry
 from kexue.press.project import addresses
-from kexue.press.results.benchmarks import benchmarks
+from kexue.press.results.benchmarks import benchmark_problems, benchmarks
+from kexue.press.results.record import orphans
 from kexue.press.site.excerpt import excerpt
 from kexue.press.site.places import without_places
 from kexue.press.sources.catalogue import PARTS, catalogue
@@ -81,7 +82,7 @@ def mistakes(edition: Edition, data: SiteData) -> tuple[str, ...]:
         slug, source = chapter.chapter.slug, chapter.chapter.source
         if chapter.state != "fresh":
             found.append("; ".join([f"{slug} is {chapter.state}", *_reasons(chapter)]))
-        found += [f"{slug}: {difference}" for difference in chapter.differences]
+        found += [f"{slug}: {wrong}" for wrong in (*chapter.differences, *chapter.problems)]
         known = {row["id"] for row in chapter.claims}
         unknown = sorted(set(_NAMED_CLAIM.findall(source)) - known)
         found += [
@@ -96,11 +97,9 @@ def mistakes(edition: Edition, data: SiteData) -> tuple[str, ...]:
             )
         missing = sorted(set(_LIBRARY.findall(source)) - set(data["library"]))
         found += [f"{slug}: the text shows {name}, which is not in src/" for name in missing]
-    known = {chapter.slug for chapter in catalogue(edition.root)}
-    left = sorted(
-        path.stem for path in (edition.root / "results").glob("[!.]*.json") if path.stem not in known
-    )
-    found += [f"results/{name}.json is the record of no chapter; remove or rename it" for name in left]
+    found += benchmark_problems(edition.root)
+    left = orphans(edition.root, (chapter.slug for chapter in catalogue(edition.root)))
+    found += [f"results/{path.name} is the record of no chapter; remove or rename it" for path in left]
     return tuple(found)
 
 

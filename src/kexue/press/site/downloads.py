@@ -15,6 +15,8 @@ from kexue.press.project import REPOSITORY, PressError, addresses, head
 from kexue.press.site.chapter import is_private_note, line_of
 from kexue.press.site.places import clean_output
 from kexue.press.site.plain_markdown import PlainMarkdown
+from kexue.press.site.rejudge import judge_anew
+from kexue.press.store.plan import State
 
 if TYPE_CHECKING:
     from kexue.press.results.snapshot import ChapterEdition, Edition
@@ -49,6 +51,8 @@ def readers_notebook(
         return None, ()
     at = addresses(root)
     notebook: dict[str, Any] = json.loads(json.dumps(edition.notebook))
+    if edition.state == State.FRESH:
+        judge_anew(notebook, edition.chapter, edition.profile)
     plain = PlainMarkdown(edition, root, at.site, executed)
     line = 0
     notebook["cells"] = [cell for cell in notebook["cells"] if not is_private_note(cell)]

@@ -127,7 +127,9 @@ class Preview:
         from sphinx.errors import SphinxError
 
         try:
-            return render(source, self.site, self.folder / "doctrees", warnings, strict=False)
+            # The script that loads the page again is no file of the site: the pages' policy would stop it.
+            own = {"kexue_content_policy": False}
+            return render(source, self.site, self.folder / "doctrees", warnings, strict=False, settings=own)
         except (SphinxError, OSError) as error:
             self.tell(str(error))
             return False
@@ -179,6 +181,7 @@ class Preview:
         own = [
             self.root / "_config.yml",
             self.root / "_toc.yml",
+            self.root / "book" / "zh" / f"{self.slug}.yml",
             *(self.root / "book").glob(f"*/{self.slug}.md"),
         ]
         for path in [*own, *(self.root / "book" / "_static").rglob("*"), *(self.root / "src").rglob("*.py")]:

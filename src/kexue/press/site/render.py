@@ -7,11 +7,21 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from warnings import catch_warnings, simplefilter
 
 
-def render(source: Path, html: Path, doctrees: Path, warnings: io.StringIO, *, strict: bool) -> bool:
+def render(
+    source: Path,
+    html: Path,
+    doctrees: Path,
+    warnings: io.StringIO,
+    *,
+    strict: bool,
+    settings: Mapping[str, Any] | None = None,
+) -> bool:
     """Render the site.
 
     Args:
@@ -20,6 +30,7 @@ def render(source: Path, html: Path, doctrees: Path, warnings: io.StringIO, *, s
         doctrees: what has been read already; may be empty.
         warnings: takes Sphinx's warnings and errors.
         strict: whether references to nowhere are told.
+        settings: entries of Sphinx's configuration that are changed.
 
     Returns:
         Whether Sphinx finished without an error.
@@ -32,7 +43,7 @@ def render(source: Path, html: Path, doctrees: Path, warnings: io.StringIO, *, s
         user_yaml=source / "_config.yml", sourcedir=source, cli_config={"latex_individualpages": False}
     )
     config.pop("latex_documents", None)
-    config["nitpicky"] = strict
+    config.update({"nitpicky": strict, **(settings or {})})
     # sphinx-external-toc looks at every object of the process to find one collector: that wakes up the warnings
     # of whatever libraries happen to be loaded. Sphinx's own complaints go to `warnings`, not this way.
     with patch_docutils(str(source)), docutils_namespace(), catch_warnings():

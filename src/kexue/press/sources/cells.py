@@ -61,7 +61,7 @@ def imported_names(tree: ast.AST) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             yield node.module
-            if node.module.split(".")[0] == "kexue" and node.module != "kexue.claims":
+            if node.module.split(".")[0] == "kexue":
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 

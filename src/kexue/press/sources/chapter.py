@@ -13,9 +13,11 @@ from kexue.claims import Claim
 from kexue.data import registry
 from kexue.press.project import PressError, read_text
 from kexue.press.sources.cells import CodeCell, assigned_names, imported_names, parse, read_code_cells
+from kexue.press.sources.chinese import read_statements
 from kexue.press.sources.claims_text import claims_of
 from kexue.press.sources.front_matter import FrontMatter, read_front_matter
 
+CLAIMS_TAG = "claims"  # of the cell that declares the claims
 PARAMETERS = ("profile", "seed", "device")
 # A run is one go through all the cells: what leaves one out, or lets one fail, would leave no record of it.
 _NOT_FOR_RUNS = ("raises-exception", "skip-execution")
@@ -161,12 +163,21 @@ class Chapter:
 
     @cached_property
     def claims(self) -> tuple[Claim, ...]:
-        """The claims as declared, read without running the chapter: the cell tagged `claims` stands alone.
+        """The claims as declared, read without running anything: the cell tagged `claims` is data.
 
         Raises:
             PressError: when there is not exactly one such cell, or it does more than declare.
         """
-        return claims_of(self.path, self._tagged("claims"))
+        return claims_of(self.path, self._tagged(CLAIMS_TAG))
+
+    @cached_property
+    def statements_zh(self) -> dict[str, str]:
+        """The claims in Chinese, by id; those without a translation are not in it.
+
+        Raises:
+            PressError: when the file is no translation of this chapter's claims.
+        """
+        return read_statements(self.root / "book" / "zh" / f"{self.slug}.yml", self.claims)
 
     def imports(self) -> set[str]:
         """The dotted names of everything of this library that the chapter's cells import."""
@@ -199,7 +210,7 @@ class Chapter:
                     "every cell of a run must run, and none may fail"
                 )
         self.check_parameters()
-        _ = self.claims
+        _ = self.statements_zh
 
     def check_cells(self) -> None:
         """Check that jupytext, which makes the notebook, finds the very code cells that the fingerprint covers.

@@ -1,19 +1,18 @@
-"""What a chapter claims, read without running it: its claims cell stands alone."""
+"""What a chapter claims, read from its text: the claims cell is data, and nothing in it is executed."""
 
 from __future__ import annotations
 
-import builtins
-import contextlib
-import io
+import ast
 from pathlib import Path
-from typing import Any
 
-from kexue.claims import Claim, Ledger, ledger
+from kexue.claims import Claim, ClaimTextError, read_claims
 from kexue.press.project import PressError
-from kexue.press.sources.cells import CodeCell, imported_names, parse
+from kexue.press.sources.cells import CodeCell, parse
 
-_IMPORTS = {"kexue.claims", "math"}
-_LEFT_OUT = ("exit", "quit", "input", "open", "breakpoint")  # builtins a claims cell has no use for
+_WANTED = (
+    'the claims cell may hold only `from kexue.claims import declare` and `claims = declare("""…""", '
+    "profile=profile, seed=seed)`"
+)
 
 
 def claims_of(path: Path, cell: CodeCell) -> tuple[Claim, ...]:
@@ -24,23 +23,51 @@ def claims_of(path: Path, cell: CodeCell) -> tuple[Claim, ...]:
         cell: its cell tagged `claims`.
 
     Raises:
-        PressError: when the cell does more than declare one ledger.
+        PressError: by file and line, when the cell holds anything else, or its text is not what it should be.
     """
-    tree = parse(cell.source)
-    imported = set(imported_names(tree))
-    if not imported <= _IMPORTS:
-        raise PressError(
-            f"{path}:{cell.line}: the claims cell may import only {sorted(_IMPORTS)}, "
-            f"got {sorted(imported - _IMPORTS)}"
-        )
-    harmless = {name: value for name, value in vars(builtins).items() if name not in _LEFT_OUT}
-    scope: dict[str, Any] = {"__builtins__": harmless, "profile": "quick", "seed": 0, "device": "cpu"}
+    text = _text_of(path, cell)
     try:
-        with ledger.apart(), contextlib.redirect_stdout(io.StringIO()):
-            exec(compile(tree, str(path), "exec"), scope)
-    except (Exception, SystemExit) as error:
-        raise PressError(f"{path}:{cell.line}: the claims cell fails on its own: {error}") from error
-    ledgers = [value for value in scope.values() if isinstance(value, Ledger)]
-    if len(ledgers) != 1:
-        raise PressError(f"{path}:{cell.line}: the claims cell must bind one ledger, `claims = declare(…)`")
-    return tuple(ledgers[0].claims.values())
+        return read_claims(str(text.value))
+    except ClaimTextError as error:
+        line = cell.line + text.lineno + error.line - 2  # both count from 1
+        raise PressError(f"{path}:{line}: {error.reason}") from error
+
+
+def _text_of(path: Path, cell: CodeCell) -> ast.Constant:
+    """The literal text in the one call of the cell."""
+    found: list[ast.Constant] = []
+    for node in parse(cell.source).body:
+        text = _declared(node)
+        if text is not None:
+            found.append(text)
+        elif not _imports_claims(node):
+            raise PressError(f"{path}:{cell.line + node.lineno - 1}: {_WANTED}, got `{_first_line(node)}`")
+    if len(found) != 1:
+        raise PressError(f"{path}:{cell.line}: {_WANTED}; it declares {len(found)} times")
+    return found[0]
+
+
+def _imports_claims(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module == "kexue.claims" and node.level == 0
+
+
+def _declared(node: ast.stmt) -> ast.Constant | None:
+    """The text, where a statement is `claims = declare("…", profile=profile, seed=seed)`."""
+    match node:
+        case ast.Assign(
+            targets=[ast.Name(id="claims")],
+            value=ast.Call(
+                func=ast.Name(id="declare"),
+                args=[ast.Constant(value=str()) as text],
+                keywords=[
+                    ast.keyword(arg="profile", value=ast.Name(id="profile")),
+                    ast.keyword(arg="seed", value=ast.Name(id="seed")),
+                ],
+            ),
+        ):
+            return text
+    return None
+
+
+def _first_line(node: ast.stmt) -> str:
+    return ast.unparse(node).split("\n")[0][:60]

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register all of it with Sphinx."""
-    from kexue.press.sphinx_ext import chapter_pages, pictures
+    from kexue.press.sphinx_ext import directives, theme
 
-    pictures.setup(app)
-    return chapter_pages.setup(app)
+    directives.setup(app)
+    theme.setup(app)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from kexue.claims.display import measured
 
@@ -23,9 +24,9 @@ _SHAPES = {
 }
 
 
-def mark(verdict: str) -> str:
+def mark(verdict: str) -> Markup:
     """The verdict's mark: a tick in a disc, a cross in a diamond, a half-filled ring, a dashed ring."""
-    return f'<svg class="kx-mark" aria-hidden="true"><use href="#kx-{verdict}"/></svg>'
+    return Markup('<svg class="kx-mark" aria-hidden="true"><use href="#kx-{}"/></svg>').format(verdict)
 
 
 def shapes() -> str:
@@ -37,14 +38,14 @@ def shapes() -> str:
     return f'<svg width="0" height="0" style="position:absolute" aria-hidden="true">{symbols}</svg>'
 
 
-def interval_picture(row: Mapping[str, Any]) -> str:
+def interval_picture(row: Mapping[str, Any]) -> Markup:
     """The 95 % interval of a claim drawn against the expected values; "" where nothing was measured.
 
     Args:
         row: a row of the ledger.
     """
     if not row["n"] or row["mean"] is None:
-        return ""
+        return Markup("")
     low, high = row["interval"] or (row["mean"], row["mean"])
     left, right = row["expect_low"], row["expect_high"]
     known = [value for value in (low, high, row["mean"], left, right) if value is not None]
@@ -72,7 +73,7 @@ def interval_picture(row: Mapping[str, Any]) -> str:
             f'M{at(low):g} {middle - 6:g}v12M{at(high):g} {middle - 6:g}v12"/>'
         )
     parts.append(f'<circle class="kx-mean" cx="{at(row["mean"]):g}" cy="{middle:g}" r="4.5"/>')
-    return (
+    return Markup(
         f'<svg class="kx-picture kx-{row["verdict"]}" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" '
         f'aria-label="{escape(in_words(row))}">{"".join(parts)}</svg>'
     )

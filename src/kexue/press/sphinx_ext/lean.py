@@ -22,7 +22,6 @@ _LOGOS = (
 )
 _UNUSED = (
     "scripts/fontawesome.js",
-    "vendor/fontawesome",
     "locales",
     "webpack-macros.html",
     "sbt-webpack-macros.html",
@@ -44,8 +43,8 @@ def _trim(app: Sphinx, failure: Exception | None) -> None:
     for name in (*_UNUSED, *(() if shown else _LOGOS)):
         path = static / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    for source_map in static.rglob("*.map"):
-        source_map.unlink()
+    for unread in (*static.rglob("*.map"), *static.rglob("*.ttf")):  # every browser reads woff2
+        unread.unlink()
 
 
 def setup(app: Sphinx) -> None:

@@ -10,6 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
+from kexue.claims.row import Row as Claimed
+
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
@@ -17,27 +19,10 @@ if TYPE_CHECKING:
 OFFLINE_NAME = "kexue-executed"  # of the site as one zip, and of the book as one PDF
 
 
-class Row(TypedDict):
-    """A claim with what all its replicates together say."""
+class Row(Claimed):
+    """A claim of a chapter with what all its replicates together say."""
 
-    id: str
-    statement: str
     statement_zh: str
-    source: str
-    kind: str
-    quantity: str
-    expect: str
-    expect_low: float | None
-    expect_high: float | None
-    unit: str
-    mean: float | None
-    interval: list[float] | None
-    n: int
-    over: str
-    scale: str
-    verdict: str
-    profile: str
-    values: NotRequired[list[float]]  # a record of very many lists none
     chapter: NotRequired[str]
     seeds: NotRequired[list[int]]
     seeds_wanted: NotRequired[int]
@@ -242,13 +227,28 @@ class Site:
         self.chapters = self.data["chapters"]
         self.chapter = next((c for c in self.chapters if c["docname"] == docname), None)
 
+    @property
+    def rows(self) -> list[Row]:
+        """Every claim of the book."""
+        return [row for chapter in self.chapters for row in chapter["claims"]]
+
+    @property
+    def modules(self) -> list[Module]:
+        """The library's modules that have a page."""
+        return self.data["reference"]
+
+    @property
+    def root(self) -> str:
+        """The way up to the root of the site."""
+        return "../" * self._docname.count("/")
+
     def page(self, docname: str) -> str:
         """The address of another page."""
         return self._app.builder.get_relative_uri(self._docname, docname)
 
     def static(self, name: str) -> str:
         """The address of a file of `book/_static`."""
-        return "../" * self._docname.count("/") + f"_static/{name}"
+        return f"{self.root}_static/{name}"
 
     def claim(self, slug: str, claim: str) -> str:
         """The address of the place where a claim is measured; of its chapter if it is measured nowhere."""

@@ -9,11 +9,11 @@ from xml.etree import ElementTree
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.search import languages
-from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from kexue.press.sphinx_ext import lean
+from kexue.press.sphinx_ext import lean, menu, policy
 from kexue.press.sphinx_ext import math as formulas
 from kexue.press.sphinx_ext.chart import shapes
+from kexue.press.sphinx_ext.directives import CHINESE, ENGLISH
 from kexue.press.sphinx_ext.staged import Site
 
 if TYPE_CHECKING:
@@ -22,30 +22,10 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 _SITE_MAP = "http://www.sitemaps.org/schemas/sitemap/0.9"
-_ENGLISH, _CHINESE = ["kx-en"], ["kx-zh", "kx-pair", "language-zh-CN"]
-
-
-class InOneLanguage(SphinxDirective):
-    """Paragraphs in one language, `en` or `zh`, with their translation beside them: the switch hides one."""
-
-    has_content = True
-
-    def run(self) -> list[nodes.Node]:
-        block = nodes.container(classes=_CHINESE if self.name == "zh" else _ENGLISH)
-        self.state.nested_parse(self.content, self.content_offset, block)
-        return [block]
-
-
-class WordsInOneLanguage(SphinxRole):
-    """Words in one language, `en` or `zh`, with their translation beside them."""
-
-    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        classes = _CHINESE if self.name == "zh" else _ENGLISH
-        return [nodes.inline("", self.text, classes=classes)], []
 
 
 def _configure(app: Sphinx, config: Config) -> None:
-    config.templates_path = [*config.templates_path, str(_HERE / "templates")]
+    config.templates_path = [str(_HERE / "templates"), *config.templates_path]  # before the theme's own
     config.html_static_path = [*config.html_static_path, str(_HERE / "assets"), "_kexue/static"]
     config.html_search_language = "kexue"
     options = config.html_theme_options
@@ -59,8 +39,8 @@ def _name_in_both_languages(app: Sphinx, doctree: nodes.document) -> None:
     title = next(iter(doctree.findall(nodes.title)), None)
     if chapter is None or title is None or not chapter["title_zh"]:
         return
-    english = nodes.inline("", "", *[child.deepcopy() for child in title.children], classes=_ENGLISH)
-    chinese = nodes.inline("", chapter["title_zh"], classes=_CHINESE)
+    english = nodes.inline("", "", *[child.deepcopy() for child in title.children], classes=ENGLISH)
+    chinese = nodes.inline("", chapter["title_zh"], classes=CHINESE)
     title.children = []
     title += [english, nodes.Text(" "), chinese]
 
@@ -89,20 +69,6 @@ def _load_only_what_the_page_needs(
         context["css_files"] = [
             css for css in context.get("css_files", ()) if "katex" not in str(getattr(css, "filename", css))
         ]
-
-
-def _name_the_menu_s_toggles(
-    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
-) -> None:
-    """Say what the arrows of the menu do: the theme leaves them without a name."""
-    generate = context.get("generate_toctree_html")
-    if generate is None:
-        return
-
-    def named(*arguments: Any, **options: Any) -> str:
-        return str(generate(*arguments, **options)).replace("<summary>", '<summary aria-label="Pages below">')
-
-    context["generate_toctree_html"] = named
 
 
 def _offer_downloads(
@@ -175,13 +141,11 @@ def setup(app: Sphinx) -> None:
     """Register it all."""
     languages["kexue"] = "kexue.press.sphinx_ext.search.EnglishAndChinese"
     formulas.setup(app)
-    lean.setup(app)
+    for part in (lean, menu, policy):
+        part.setup(app)
     _make_known(app)
     app.add_css_file("katex/katex.min.css")
     app.add_css_file("kexue-words.css")
-    for name in ("en", "zh"):
-        app.add_directive(name, InOneLanguage)
-        app.add_role(name, WordsInOneLanguage())
     app.connect("config-inited", _configure)
     app.connect("doctree-read", _name_in_both_languages, priority=400)  # before Sphinx collects titles
     app.connect("env-get-updated", _number_figures_by_page, priority=900)  # after Sphinx has counted
@@ -189,5 +153,4 @@ def setup(app: Sphinx) -> None:
     app.connect("html-page-context", _load_only_what_the_page_needs, priority=900)
     app.connect("html-page-context", _draw_the_marks_once, priority=900)
     app.connect("html-page-context", _offer_downloads, priority=900)
-    app.connect("html-page-context", _name_the_menu_s_toggles, priority=900)
     app.connect("build-finished", _site_map_in_order, priority=900)

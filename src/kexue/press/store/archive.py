@@ -8,6 +8,10 @@ from pathlib import Path
 
 from kexue.press.project import PressError
 
+LIMIT = (
+    256 * 2**20
+)  # bytes that a run may unpack to; what a cell may show is limited, so that a run has a few
+
 
 def pack(folder: Path) -> bytes:
     """A run folder as one archive, to travel."""
@@ -22,11 +26,16 @@ def unpack(archive: bytes, folder: Path) -> None:
     """Write the files of an archive made by `pack`; whatever else it may hold, nothing leaves the folder.
 
     Raises:
-        PressError: when it cannot be read as one.
+        PressError: when it cannot be read as one, or holds more than `LIMIT`.
     """
+    room = LIMIT
     try:
-        with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+        # Only as `pack` makes it, uncompressed: a compressed one may be a thousand times as large as it looks.
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as members:
             for member in members:
+                room -= member.size
+                if room < 0:
+                    raise PressError(f"a run arrived that is larger than {LIMIT // 2**20} MB; run again")
                 content = members.extractfile(member) if member.isfile() else None
                 if content is not None:
                     (folder / Path(member.name).name).write_bytes(content.read())

@@ -1,7 +1,8 @@
 """What a run depends on, part by part, and the key that addresses its result.
 
 Key = code cells + parameters + every `kexue` module reached by import, transitively + digests of the data read
-+ versions of the packages that decide numbers + device class. Comments, docstrings and layout do not count.
++ versions of the packages they import + device class. Comments, docstrings and layout do not count. Of a claim count its
+id, its unit and what it is taken over: wording, bar and source are judged anew whenever a page is made.
 """
 
 from __future__ import annotations
@@ -9,29 +10,40 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import platform
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import cache
-from importlib import metadata
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kexue.claims import Claim
 from kexue.data import registry
-from kexue.press.project import LIBRARY, PressError, is_press
-from kexue.press.sources.cells import parse
-from kexue.press.sources.chapter import Chapter
+from kexue.press.project import LIBRARY, PressError, decides_nothing
+from kexue.press.sources.cells import imported_names, parse
+from kexue.press.sources.chapter import CLAIMS_TAG, Chapter
+from kexue.press.store.syntax import canonical, without_docstrings
+from kexue.press.store.versions import third_party, versions
 
 if TYPE_CHECKING:
     from grimp import ImportGraph
 
-DECIDING_PACKAGES = ("torch", "numpy", "scipy", "pandas")
+SCHEME = 2  # how digests are made; those of another scheme cannot be compared
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a run depends on; two runs with equal fingerprints give the same numbers."""
+    """What a run depends on; two runs with equal fingerprints give the same numbers.
+
+    Args:
+        cells: digests of the code cells, in order.
+        modules: digests of the modules of this library, by dotted name.
+        parameters: profile, seed, changed settings.
+        data: digests of the data sets, by name.
+        versions: of Python and of the packages imported.
+        device: "cpu" or "cuda".
+        scheme: how the digests were made.
+    """
 
     cells: tuple[str, ...]
     modules: dict[str, str]
@@ -39,11 +51,12 @@ class Fingerprint:
     data: dict[str, str]
     versions: dict[str, str]
     device: str
+    scheme: int = SCHEME
 
-    @property
+    @cached_property
     def key(self) -> str:
         """SHA-256 over all parts, shortened to 32 hexadecimal digits (128 bits)."""
-        return _sha(json.dumps(asdict(self), sort_keys=True))[:32]
+        return _sha(json.dumps(self.record(), sort_keys=True))[:32]
 
     @property
     def code(self) -> str:
@@ -52,38 +65,62 @@ class Fingerprint:
 
     def record(self) -> dict[str, Any]:
         """The fingerprint as plain data, ready for JSON."""
-        return {**asdict(self), "cells": list(self.cells)}
+        return {name: getattr(self, name) for name in self.__annotations__} | {"cells": list(self.cells)}
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> Fingerprint:
-        """The fingerprint that `record` was made from."""
-        return cls(**{**record, "cells": tuple(record["cells"])})
+    def from_record(cls, record: Any) -> Fingerprint:
+        """The fingerprint that `record` was made from, by this press or an older one.
+
+        Raises:
+            ValueError: when it is none.
+        """
+        try:
+            return cls(**{"scheme": 1, **record, "cells": tuple(record["cells"])})
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"a fingerprint must hold {', '.join(cls.__annotations__)}: {error}") from error
+
+    def distance(self, other: Fingerprint) -> int:
+        """How many parts differ: the run with the smallest is the one to compare with."""
+        if self.scheme != other.scheme:
+            return 10**9
+        steps = SequenceMatcher(None, self.cells, other.cells, autojunk=False).get_opcodes()
+        cells = sum(max(b - a, d - c) for step, a, b, c, d in steps if step != "equal")
+        parts = (
+            (self.modules, other.modules),
+            (self.data, other.data),
+            (self.versions, other.versions),
+            ({"device": self.device}, {"device": other.device}),
+        )
+        return cells + sum(len(dict(mine.items() ^ theirs.items())) for mine, theirs in parts)
 
 
 def _sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class _Code:
+    """What a piece of code is: its digest, and what it imports of this library and of others."""
+
+    digest: str
+    own: frozenset[str]
+    others: frozenset[str]
+
+
 @cache
-def _cell_digest(source: str) -> str:
-    """Digest of a cell: a string that stands alone is its output, and so is what a last semicolon hides."""
+def _cell(source: str) -> _Code:
+    """A code cell: a string that stands alone is its output, and so is what a last semicolon hides."""
     tree = parse(source)
+    own = frozenset(name for name in imported_names(tree) if name.split(".")[0] == "kexue")
+    others = third_party(tree)
     silent = source.rstrip().endswith(";")
-    return _sha(f"{silent}{[normalised(statement) for statement in tree.body]}")[:16]
+    said = [canonical(without_docstrings(statement)) for statement in tree.body]
+    return _Code(_sha(f"{silent}{said}")[:16], own, others)
 
 
-def normalised(tree: ast.AST) -> str:
-    """The tree without what does not compute: positions, comments, layout, docstrings."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:] or [ast.Pass()]
-    return ast.dump(tree)
+def _claims_digest(claims: Iterable[Claim]) -> str:
+    """Digest of the claims cell: what a measurement is recorded under, and no more."""
+    return _sha(json.dumps(sorted((claim.id, claim.over, claim.unit) for claim in claims)))[:16]
 
 
 @cache
@@ -97,14 +134,15 @@ def _graph() -> ImportGraph:
 
 
 @cache
-def module_digest(module: str) -> str:
-    """Digest of a module's code, without comments and docstrings."""
-    return _text_digest(_source_of(module).read_text(encoding="utf-8"))
+def _module(module: str) -> _Code:
+    """A module of this library, without comments and docstrings."""
+    return _text(_source_of(module).read_text(encoding="utf-8"))
 
 
 @cache
-def _text_digest(source: str) -> str:
-    return _sha(normalised(ast.parse(source)))[:32]
+def _text(source: str) -> _Code:
+    tree = ast.parse(source)
+    return _Code(_sha(canonical(without_docstrings(tree)))[:32], frozenset(), third_party(tree))
 
 
 def _source_of(module: str) -> Path:
@@ -120,7 +158,7 @@ def closure(imported: Iterable[str]) -> tuple[str, ...]:
     waiting = {"kexue", *imported}
     while waiting:
         name = waiting.pop()
-        if name in reached or name not in graph.modules or is_press(name):
+        if name in reached or name not in graph.modules or decides_nothing(name):
             continue
         reached.add(name)
         if "." in name:
@@ -132,19 +170,7 @@ def closure(imported: Iterable[str]) -> tuple[str, ...]:
 def forget() -> None:
     """Forget what was read of the sources, so that the next fingerprint reads them again."""
     _graph.cache_clear()
-    module_digest.cache_clear()
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide numbers."""
-    found = {"python": platform.python_version()}
-    for package in DECIDING_PACKAGES:
-        try:
-            found[package] = metadata.version(package).split("+")[0]
-        except metadata.PackageNotFoundError:
-            found[package] = "absent"
-    return found
+    _module.cache_clear()
 
 
 def fingerprint(
@@ -162,18 +188,28 @@ def fingerprint(
     parameters: dict[str, Any] = {"profile": profile, "seed": seed}
     if settings:
         parameters["settings"] = dict(settings)
+    cells = [_cell(cell.source) for cell in chapter.code_cells]
+    modules = {
+        module: _module(module) for module in closure(frozenset[str]().union(*(cell.own for cell in cells)))
+    }
+    imported = frozenset[str]().union(*(code.others for code in (*cells, *modules.values())))
     return Fingerprint(
-        cells=tuple(_cell_digest(cell.source) for cell in chapter.code_cells),
-        modules={module: module_digest(module) for module in closure(chapter.imports())},
+        cells=tuple(
+            _claims_digest(chapter.claims) if CLAIMS_TAG in cell.tags else code.digest
+            for cell, code in zip(chapter.code_cells, cells, strict=True)
+        ),
+        modules={name: module.digest for name, module in modules.items()},
         parameters=parameters,
         data={name: registry()[name].digest for name in chapter.data},
-        versions=versions(),
+        versions=versions(imported),
         device=device,
     )
 
 
 def differences(chapter: Chapter, then: Fingerprint, now: Fingerprint) -> list[str]:
     """What changed from `then` to `now`, as sentences: cells by line, modules by dotted name, data, versions."""
+    if then.scheme != now.scheme:
+        return ["the stored run is of an older press, whose digests say nothing of what changed"]
     found = []
     if len(then.cells) != len(now.cells):
         found.append(f"the chapter has {len(now.cells)} code cells, it had {len(then.cells)}")
