@@ -14,6 +14,8 @@ from bs4 import BeautifulSoup
 from kexue.press.project import PressError
 from kexue.press.results.snapshot import Edition
 from kexue.press.site.build import publish
+from kexue.press.site.data import site_data
+from kexue.press.site.stage import stage
 from tests.press.test_readers_notebook import PIXEL
 from tests.site.tinybook import tiny_edition, write_book
 
@@ -136,3 +138,11 @@ def test_a_table_of_contents_of_another_form_is_refused_in_a_sentence(copy: Path
     (copy / "_toc.yml").write_text("root: book/intro\nparts: {a: b}\n", encoding="utf-8")
     with pytest.raises(PressError, match=r"_toc\.yml: `parts` must be a list"):
         publish(Edition(copy, chapters))
+
+
+def test_a_tree_is_staged_without_the_library_pages_and_the_offline_files(tmp_path: Path) -> None:
+    write_book(tmp_path / "book-root")
+    edition = tiny_edition(tmp_path / "book-root")
+    assert stage(edition, site_data(edition), tmp_path / "staged") == ()
+    assert (tmp_path / "staged" / "book" / "language" / "means.ipynb").is_file()
+    assert not (tmp_path / "staged" / "book" / "library").exists()

@@ -45,7 +45,7 @@ def stage(edition: Edition, data: SiteData, folder: Path, *, current: bool = Fal
     shutil.copytree(edition.root / "book", folder / "book", ignore=never)
     texts = [f"{chapter.docname}.md" for chapter in catalogue(edition.root)]
     _write_config(edition.root, data["addresses"], folder, texts)
-    problems = list(_write_toc(edition, folder, texts, write_pages(data["reference"], folder)))
+    problems = list(_write_toc(edition, folder, texts, write_pages(data.get("reference") or [], folder)))
     for chapter, shown in zip(edition.chapters, data["chapters"], strict=True):
         page = ChapterPage(chapter, shown["state"], current=current)
         target = folder / f"{chapter.chapter.docname}.ipynb"
