@@ -87,12 +87,14 @@ def _write_toc(
     pages = {name for name in documents if f"{name}.md" not in texts and (folder / f"{name}.md").is_file()}
     missing = [name for name in documents if name not in there | pages]
     toc["root"] = documents[0]
+    links = [link for part in parts for link in _links(part.get("chapters"))]
     for part in parts:
         part["chapters"] = _without(part.get("chapters"), missing)
     toc["parts"] = [part for part in parts if part["chapters"]]
     if library:
         toc["parts"].append({"caption": "Library", "chapters": library})
     yield from (f"_toc.yml lists {name}, which is no page; it is left out" for name in missing)
+    yield from (f"_toc.yml lists the link {link}; the menu has pages of the book only" for link in links)
     yield from (
         f"{name} is not listed in _toc.yml and has no page" for name in _unlisted(edition.root, documents)
     )
@@ -110,6 +112,13 @@ def _unlisted(root: Path, documents: Collection[str]) -> Iterator[str]:
             and is_meant_for_a_chapter(path.read_text("utf-8", "replace"))
         ):
             yield name
+
+
+def _links(entries: list[dict[str, Any]] | None) -> Iterator[str]:
+    for entry in entries or ():
+        if "url" in entry:
+            yield str(entry["url"])
+        yield from _links(entry.get("sections"))
 
 
 def _without(entries: list[dict[str, Any]] | None, missing: list[str]) -> list[dict[str, Any]]:
