@@ -20,7 +20,7 @@ from kexue.press.cluster.process import taken
 from kexue.press.cluster.runner import run_units
 from kexue.press.cluster.task import Event, Outcome, OutcomeStatus, TaskResult, TaskStatus
 from kexue.press.project import PressError
-from kexue.press.sources.chapter import catalogue
+from kexue.press.sources.catalogue import catalogue
 from kexue.press.store.plan import plan
 from kexue.press.store.store import Store
 from tests.press.processes import assert_gone, hang, note_pid, wait_for_pids
