@@ -88,9 +88,7 @@ def test_runs_over_different_examples_leave_one_claim_unjudged(book: TinyBook):
     path = book.write("one", seeds=2)
     text = path.read_text(encoding="utf-8")
     measure = 'claims.measure("small", [0.5] * (3 + seed))'
-    text = text.replace('over="seeds"', 'over="examples"').replace(
-        'claims.measure("small", seed + 1)', measure
-    )
+    text = text.replace("over: seeds", "over: examples").replace('claims.measure("small", seed + 1)', measure)
     path.write_text(text, encoding="utf-8")
     book.write("two")
     ran = book.kexue("run")

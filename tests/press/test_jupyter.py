@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Locator, Page
 
 from kexue.press.sources.new import make_chapter
 from tests.book.chapters import ROOT
+from tests.press.tiny_book import draw_in_the_cell
 
 DRAW = 'draws = np.random.default_rng(seed).normal(size=settings["draws"])'
 LOOP = """generator = np.random.default_rng(seed)
@@ -34,7 +35,8 @@ def server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     for name in ("jupytext.toml", "_toc.yml"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "book").mkdir()
-    make_chapter(tmp_path, "mine", part="language", title="Mine", title_zh="我的")
+    path, *_ = make_chapter(tmp_path, "mine", part="language", title="Mine", title_zh="我的")
+    draw_in_the_cell(path)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

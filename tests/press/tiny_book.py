@@ -69,6 +69,21 @@ claims.verdicts()
 )
 
 
+def draw_in_the_cell(path: Path) -> None:
+    """Let a chapter made by `kexue new` make its draws itself: the library that runs is this repository's, and lacks its module."""
+    module = f"kexue.{path.stem.replace('-', '_')}.experiments"
+    text = path.read_text(encoding="utf-8")
+    for old, new in (
+        (f"```{{library}} {module}.draw\n```\n\n", ""),
+        (f"from {module} import draw\n", ""),
+        ("import matplotlib.pyplot as plt\n", "import matplotlib.pyplot as plt\nimport numpy as np\n"),
+        ('draw(settings["draws"], seed=seed)', 'np.random.default_rng(seed).normal(size=settings["draws"])'),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
+
+
 class TinyBook:
     """A book of tiny chapters with a store of its own, and `kexue` run on it as a real process."""
 

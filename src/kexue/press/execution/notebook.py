@@ -18,10 +18,6 @@ SETTINGS = "settings"  # the mapping in which a chapter keeps what its profile c
 INJECTED = "injected-parameters"  # papermill's tag of the cell it adds
 TRACE_TAG = "kexue-trace"  # ours, of the cell that says what the run has used
 _TRACE_CELL = "import kexue.press.execution.trace as _kexue_trace\n_kexue_trace.emit()"
-_REFUSED = {
-    "raises-exception": "would let a cell fail unseen; catch the exception and show it",
-    "skip-execution": "would leave a cell out; show code that is not run as a plain code block",
-}
 
 
 def notebook_of(unit: Unit) -> Any:
@@ -32,7 +28,6 @@ def notebook_of(unit: Unit) -> Any:
     """
     unit.chapter.check_cells()
     unit.chapter.check_parameters()
-    _check_tags(unit)
     notebook = parameterize_notebook(
         load_notebook_node(unit.chapter.notebook),
         {"profile": unit.profile, "seed": unit.seed, "device": unit.device},
@@ -58,13 +53,6 @@ def ordinal_of(cells: list[Any], index: int) -> int:
         cell.cell_type == "code" and INJECTED not in cell.metadata.get("tags", ())
         for cell in cells[: index + 1]
     )
-
-
-def _check_tags(unit: Unit) -> None:
-    for cell in unit.chapter.code_cells:
-        for tag in sorted(_REFUSED.keys() & set(cell.tags)):
-            where = f"{unit.chapter.path.relative_to(unit.chapter.root)}:{cell.line}"
-            raise PressError(f"{where}: the tag `{tag}` {_REFUSED[tag]}")
 
 
 def _after_settings(unit: Unit, cells: list[Any]) -> int:

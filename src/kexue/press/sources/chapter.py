@@ -19,8 +19,10 @@ from kexue.press.sources.front_matter import FrontMatter, read_front_matter
 
 CLAIMS_TAG = "claims"  # of the cell that declares the claims
 PARAMETERS = ("profile", "seed", "device")
-# A run is one go through all the cells: what leaves one out, or lets one fail, would leave no record of it.
-_NOT_FOR_RUNS = ("raises-exception", "skip-execution")
+_REFUSED = {
+    "raises-exception": "would let a cell fail unseen; catch the exception and show it",
+    "skip-execution": "would leave a cell out; show code that is not run as a plain code block",
+}
 
 
 @dataclass(frozen=True)
@@ -203,12 +205,8 @@ class Chapter:
             except SyntaxError as error:
                 line = cell.line + (error.lineno or 1) - 1
                 raise PressError(f"{self.path}:{line}: {error.msg}") from error
-            refused = [tag for tag in _NOT_FOR_RUNS if tag in cell.tags]
-            if refused:
-                raise PressError(
-                    f"{self.path}:{cell.line}: the tag `{refused[0]}` is not for chapters: "
-                    "every cell of a run must run, and none may fail"
-                )
+            for tag in _REFUSED.keys() & set(cell.tags):
+                raise PressError(f"{self.path}:{cell.line}: the tag `{tag}` {_REFUSED[tag]}")
         self.check_parameters()
         _ = self.statements_zh
 

@@ -29,6 +29,7 @@ _INLINE = re.compile(r"<script\b(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)
 _HANDLER = re.compile(r'\son[a-z]+="([^"]*)"')
 _LOADING = {"src", "srcset", "poster", "data", "background"}
 _NEVER = ("script", "iframe", "object", "embed", "base", "meta", "link", "form")
+_DECLARED = '<meta http-equiv="Content-Security-Policy"'
 # A page of the unpacked archive is opened from a disk, where some browsers take `self` for nothing: hence `file:`.
 _POLICY = (
     "default-src 'self' file:; img-src 'self' file: data:; font-src 'self' file: data:; "
@@ -118,7 +119,9 @@ def _declare(app: Sphinx, failure: Exception | None) -> None:
         return
     for path in Path(app.outdir).rglob("*.html"):
         page = path.read_text(encoding="utf-8")
-        meta = f'<meta http-equiv="Content-Security-Policy" content="{policy_of(page)}">'
+        if _DECLARED in page.partition("</head>")[0]:  # not rendered again: it is as it was
+            continue
+        meta = f'{_DECLARED} content="{policy_of(page)}">'
         path.write_text(page.replace("<head>", f"<head>\n    {meta}", 1), encoding="utf-8")
 
 
