@@ -129,7 +129,7 @@ def test_a_run_that_stops_its_process_is_ended_by_the_dispatchers_clock(
     assert_gone(wait_for_pids(tmp_path / "pids"))
     failure = Store(book.store).failure(outcome.unit.key)
     assert failure is not None
-    assert failure["kind"] == "chapter limit"
+    assert failure.kind == "chapter limit"
 
 
 def another_run(task: Any, topic: str, number: int) -> TaskResult:

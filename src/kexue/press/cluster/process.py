@@ -93,10 +93,9 @@ class RunProcess:
 
     def _note_kernel(self, pid: int) -> None:
         self._kernel = pid
-        with contextlib.suppress(psutil.Error, IndexError):
-            folder = Path(
-                psutil.Process(pid).cmdline()[-1]
-            ).parent  # its last argument is its connection file
+        with contextlib.suppress(psutil.Error, ValueError, IndexError):
+            command = psutil.Process(pid).cmdline()
+            folder = Path(command[command.index("-f") + 1]).parent  # of its connection file
             self._sockets = folder if folder.name.startswith("kexue-") else None
 
     def wait(self) -> int:
