@@ -63,6 +63,21 @@ def test_only_the_theme_s_scripts_are_named_in_the_policy() -> None:
     assert policy_of(page) != policy_of(page.replace("ours", "others"))
 
 
+def test_a_cell_that_says_so_may_run_a_script_of_its_own_and_no_other() -> None:
+    script = "<form><input></form><script>theirs()</script>"
+    assert list(refused(script, interactive=True)) == []
+    for html in (
+        '<script src="x.js"></script>',
+        '<form action="x"></form>',
+        '<b onclick="x()">x</b>',
+        "<iframe>",
+    ):
+        assert list(refused(html, interactive=True))
+    page = '<head></head><article><div class="cell tag_interactive"><script>theirs()</script></div></article>'
+    assert policy_of(page) != policy_of(page.replace("theirs", "others"))
+    assert policy_of(page.replace("tag_interactive", "tag_other")) == policy_of("<head></head>")
+
+
 def test_displayed_html_that_runs_or_loads_ends_the_build_by_its_line(tmp_path: Path) -> None:
     more = (
         '\n\n<div onclick="alert(1)">Here</div>\n\n<a href="javascript:alert(1)">there</a>\n\n'

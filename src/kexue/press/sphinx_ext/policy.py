@@ -1,8 +1,9 @@
 """What a page may do: nothing that a chapter displays can run a script, or reach any host but the site's own.
 
-Two guards. Displayed HTML with a script, an event handler, a `javascript:` address, a frame or something to load from
+Two guards. A chapter may put a script of its own on its page by the tag `interactive` of the cell that displays it: it is
+then in the chapter's text for all to read, and runs under the same policy. Any other displayed HTML with a script, an event handler, a `javascript:` address, a frame or something to load from
 elsewhere is a warning at its line, and so ends the build. And each page says by its Content-Security-Policy that the
-browser runs the site's own files and the theme's inline scripts, by their digests, and nothing else.
+browser runs the site's own files and the inline scripts of the theme and of such cells, by their digests, and nothing else.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ _INLINE = re.compile(r"<script\b(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)
 _HANDLER = re.compile(r'\son[a-z]+="([^"]*)"')
 _LOADING = {"src", "srcset", "poster", "data", "background"}
 _NEVER = ("script", "iframe", "object", "embed", "base", "meta", "link", "form")
+_INTERACTIVE = ("script", "form")
+_TAGGED = "tag_interactive"  # as MyST-NB marks a cell with the tag `interactive`
 _DECLARED = '<meta http-equiv="Content-Security-Policy"'
 # A page of the unpacked archive is opened from a disk, where some browsers take `self` for nothing: hence `file:`.
 _POLICY = (
@@ -38,10 +41,16 @@ _POLICY = (
 )
 
 
-def refused(html: str) -> Iterator[str]:
-    """What displayed HTML holds that no page may do, in words."""
+def refused(html: str, *, interactive: bool = False) -> Iterator[str]:
+    """What displayed HTML holds that no page may do, in words.
+
+    Args:
+        html: the HTML.
+        interactive: whether its cell says that it runs a script of its own: inline ones and forms are allowed then.
+    """
     for element in BeautifulSoup(html, "html.parser").find_all(True):
-        if element.name in _NEVER:
+        own = interactive and element.name in _INTERACTIVE and not {"src", "action"} & element.attrs.keys()
+        if element.name in _NEVER and not own:
             yield f"<{element.name}>"
         for name, value in element.attrs.items():
             text = re.sub(
@@ -66,7 +75,7 @@ def _look(app: Sphinx, doctree: nodes.document) -> None:
     """Warn of what is refused in raw HTML; what our own templates made is escaped, and marked as theirs."""
     for raw in doctree.findall(nodes.raw):
         if "html" in raw.get("format", "").split() and not raw.get("kexue"):
-            for found in refused(raw.astext()):
+            for found in refused(raw.astext(), interactive=_is_interactive(raw)):
                 _LOG.warning(
                     "displayed HTML holds %s; a page shows, it runs and fetches nothing",
                     found,
@@ -76,6 +85,16 @@ def _look(app: Sphinx, doctree: nodes.document) -> None:
                 )
             for found in _unfound(app, raw.astext()):
                 _LOG.warning(found, location=raw, type="kexue", subtype="image")
+
+
+def _is_interactive(raw: nodes.Node) -> bool:
+    """Whether HTML stands in the output of a cell with the tag `interactive`."""
+    place = raw.parent
+    while place is not None:
+        if isinstance(place, nodes.Element) and _TAGGED in place.get("classes", ()):
+            return True
+        place = place.parent
+    return False
 
 
 def _unfound(app: Sphinx, html: str) -> Iterator[str]:
@@ -93,9 +112,11 @@ def _unfound(app: Sphinx, html: str) -> Iterator[str]:
 
 
 def policy_of(page: str) -> str:
-    """The policy of a rendered page: digests of the theme's inline scripts, of none that stands in the article."""
+    """The policy of a rendered page: digests of the theme's inline scripts; in the article, of interactive cells' alone."""
     frame = _ARTICLE.sub("", page)
-    scripts = dict.fromkeys(_digest(script) for script in _INLINE.findall(frame))
+    own = BeautifulSoup(page, "html.parser").select(f".{_TAGGED} script") if _TAGGED in page else ()
+    inline = [*_INLINE.findall(frame), *(script.decode_contents() for script in own)]
+    scripts = dict.fromkeys(map(_digest, inline))
     handlers = dict.fromkeys(_digest(handler) for handler in _HANDLER.findall(frame))
     unsafe = [" 'unsafe-hashes'"] if handlers else []
     return _POLICY.format(scripts="".join([*scripts, *unsafe, *handlers]))
