@@ -20,9 +20,8 @@ from .visit import opened
 WIDTHS = (320, 390, 768, 1280)
 PICTURES = (".svg", ".png", ".jpg")
 # Bytes of a page without its figures: as transferred, with the compression that any host of static pages applies to text,
-# and as the browser must read them.
-# Bytes a page may take over the line, compressed, and unpacked. Unpacked, the theme's style sheet and icon font are 0.55 MB of
-# it since they are shipped as they come (before, rules were cut out of the sheet by regular expressions).
+# and as the browser must read them. Of the latter 0.55 MB are the theme's style sheet and icon font, the same for all pages:
+# they are shipped as they come (before, rules were cut out of the sheet by regular expressions).
 TRANSFERRED, READ = 1_000_000, 1_850_000
 STILL = "*, *::before, *::after { transition: none !important; animation: none !important; }"
 # Contrast takes half a minute on a page of a thousand cells: of what repeats itself the first dozen is examined.
