@@ -13,7 +13,8 @@ import nbformat
 import pytest
 
 from kexue.claims.display import MEASUREMENT_MIME
-from kexue.press.results.sealed import sealed, write_whole
+from kexue.press.project import write_text
+from kexue.press.results.sealed import sealed
 from tests.book.chapters import ROOT
 from tests.press.tiny_book import TinyBook
 
@@ -125,7 +126,7 @@ def put_on_record(book: Path, name: str, *runs: dict[str, object]) -> None:
     made = {"host": host, "versions": {}, "data_read": {}}
     provenance = [{**unit, **spent, **made, **entry} for entry in runs]
     text = sealed({"full": {"code": "0" * 32, "claims": [], "provenance": provenance}})
-    write_whole(book / "results" / f"{name}.json", text)
+    write_text(book / "results" / f"{name}.json", text)
 
 
 def test_costs_are_the_recorded_hours_at_the_price(tmp_path: Path):

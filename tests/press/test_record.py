@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from kexue.press.project import PressError
+from kexue.press.project import PressError, write_text
 from kexue.press.results.benchmarks import benchmark_problems, benchmarks, write_benchmark
 from kexue.press.results.record import SCHEMA, orphans, read_record
-from kexue.press.results.sealed import read_sealed, sealed, write_whole
+from kexue.press.results.sealed import read_sealed, sealed
 from tests.book.chapters import ROOT
 
 NAME = Path("results") / "one.json"
@@ -68,7 +68,7 @@ def test_no_record_is_an_empty_one(path: Path):
 
 
 def test_a_record_comes_back_as_it_was_written(path: Path):
-    write_whole(path, sealed(record(), sort_keys=True))
+    write_text(path, sealed(record(), sort_keys=True))
     assert read_record(path.parents[1], NAME) == record()
     assert [entry.name for entry in path.parent.iterdir()] == ["one.json"]
     assert stat.S_IMODE(path.stat().st_mode) & 0o444
@@ -158,14 +158,14 @@ def test_text_in_another_encoding_is_refused(path: Path):
 
 
 def test_a_write_that_fails_leaves_the_old_record(path: Path, monkeypatch: pytest.MonkeyPatch):
-    write_whole(path, "old")
+    write_text(path, "old")
 
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(PressError, match="cannot be written: No space left on device"):
-        write_whole(path, "new")
+        write_text(path, "new")
     assert path.read_text() == "old"
     assert [entry.name for entry in path.parent.iterdir()] == ["one.json"]
 
@@ -173,7 +173,7 @@ def test_a_write_that_fails_leaves_the_old_record(path: Path, monkeypatch: pytes
 def test_a_folder_that_is_a_file_is_told(tmp_path: Path):
     (tmp_path / "results").write_text("")
     with pytest.raises(PressError, match=r"one\.json cannot be written"):
-        write_whole(tmp_path / NAME, "new")
+        write_text(tmp_path / NAME, "new")
 
 
 def test_the_records_of_no_chapter_are_found(path: Path):

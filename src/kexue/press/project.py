@@ -7,6 +7,7 @@ import errno
 import os
 import platform
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
@@ -87,20 +88,32 @@ def yaml_problem(error: Exception, first: int = 1) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all.
+    """Write a file in one step: whoever reads it finds the old one or the new one.
 
     Raises:
         PressError: naming the file, when it cannot be written.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    made = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        handle, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(handle)
+        os.chmod(made, 0o666 & ~_umask())
+        os.replace(made, path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise outside(error) from error
+        if made:
+            Path(made).unlink(missing_ok=True)
+        hint = _HINTS.get(error.errno or 0, "")
+        why = f"{error.strerror or error}{hint and f'; {hint}'}"
+        raise PressError(f"{path} cannot be written: {why}") from error
+
+
+def _umask() -> int:
+    os.umask(now := os.umask(0o022))
+    return now
 
 
 def find_root(start: Path | None = None) -> Path:

@@ -13,8 +13,8 @@ from annotated_types import Len
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from kexue.press.project import PressError
-from kexue.press.results.sealed import read_sealed, sealed, write_whole
+from kexue.press.project import PressError, write_text
+from kexue.press.results.sealed import read_sealed, sealed
 
 FOLDER = Path("benchmarks") / "results"
 REMEDY = "restore it (git checkout) or run the benchmark again with --record"
@@ -50,7 +50,7 @@ SCHEMA = TypeAdapter(Recorded)
 def write_benchmark(root: Path, recorded: Recorded) -> Path:
     """Write a benchmark's file."""
     path = root / FOLDER / f"{recorded['benchmark'].replace(' ', '_')}.json"
-    write_whole(path, sealed(recorded))
+    write_text(path, sealed(recorded))
     return path
 
 

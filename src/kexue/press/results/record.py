@@ -11,9 +11,9 @@ from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from kexue.claims import PROFILES
-from kexue.press.project import PressError
+from kexue.press.project import PressError, write_text
 from kexue.press.results.pooled import PooledRow, problems, rows
-from kexue.press.results.sealed import read_sealed, sealed, write_whole
+from kexue.press.results.sealed import read_sealed, sealed
 from kexue.press.sources.chapter import Chapter
 from kexue.press.store.plan import State, Unit
 
@@ -125,7 +125,7 @@ def freeze(
         "provenance": [unit.run.record["provenance"] for unit in units if unit.run is not None],
     }
     path = chapter.root / record_name(chapter)
-    write_whole(path, sealed(record, sort_keys=True))
+    write_text(path, sealed(record, sort_keys=True))
     return path
 
 

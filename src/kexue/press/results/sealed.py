@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import stat
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
@@ -62,33 +60,6 @@ def read_sealed(root: Path, name: Path, check: Callable[..., Content], remedy: s
     except ValueError as error:  # not JSON, not UTF-8, a number of thousands of digits
         raise PressError(f"{name}: {error!s:.200}; {remedy}") from error
     return cast(Content, data)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file in one step: whoever reads it finds the old one or the new one.
-
-    Raises:
-        PressError: when it cannot be written.
-    """
-    made = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(handle)
-        os.chmod(made, 0o666 & ~_umask())
-        os.replace(made, path)
-    except OSError as error:
-        if made:
-            Path(made).unlink(missing_ok=True)
-        raise PressError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-def _umask() -> int:
-    os.umask(now := os.umask(0o022))
-    return now
 
 
 def _text(path: Path) -> str:

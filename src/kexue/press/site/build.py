@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from kexue.press.project import PressError
+from kexue.press.project import PressError, write_text
 from kexue.press.site.data import mistakes, site_data
 from kexue.press.site.kept import Kept
 
@@ -112,7 +112,7 @@ def publish(edition: Edition, destination: Path | None = None, *, pdf: bool = Fa
             html, more = _render(edition, data, target, Path(side))
             manifest = {"digest": digest, "problems": [*problems, *more], "files": dict(_hashes(html))}
             _swap(html, target)
-        _write(_manifest_of(target), json.dumps(manifest, indent=1, sort_keys=True))
+        write_text(_manifest_of(target), json.dumps(manifest, indent=1, sort_keys=True))
     return _report(manifest, skipped=False, began=began)
 
 
@@ -242,13 +242,6 @@ def _verified_manifest(target: Path, digest: str) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return manifest if wanted else None
-
-
-def _write(path: Path, text: str) -> None:
-    """A file that appears whole or not at all."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
 
 
 def _swap(html: Path, target: Path) -> None:
